@@ -1,0 +1,1 @@
+"""HTTP in, durable on disk, then the answer."""

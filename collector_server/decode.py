@@ -1,0 +1,214 @@
+"""A request's body becomes accepted events and rejects. Pure: bytes in, values out.
+
+Two roads, one decoder:
+
+- The straight road: nothing in the body is suspicious, and it decodes as a `Batch` in one call. Its
+  bytes are stored as they came.
+- The repairing road, taken by everything else: the envelope first, then each event on its own, so that
+  one bad event never costs its neighbours. Texts are cut, masked and sanitised, unknown keys move into
+  `props`, and what still breaks a rule is rejected. The repaired batch is stored instead.
+
+Both end in bytes that decode as a `StoredBatch`; the loader relies on it.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from collector_server.mask import Masker
+from collector_server.refusal import Refusal, Refused
+from collector_server.repair import Repaired, Repairer
+from contract.event import (
+    EVENT_BYTES_MAX,
+    PROPS_BYTES_MAX,
+    ClientReport,
+    Event,
+    Int64,
+    StoredBatch,
+    StoredContext,
+    StoredEvent,
+    decode_batch,
+    encode,
+)
+from storage.spool.frame import Reject
+
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Decoded(Struct):
+    """What one body holds."""
+
+    body: bytes
+    """Decodes as a `StoredBatch`."""
+    events: list[Event]
+    """The accepted ones, for the count."""
+    rejects: list[Reject]
+    received: int
+    unknown_keys: int = 0
+    ignored_reports: int = 0
+    relayed: bool = False
+    """The context names an address or user agent of its own."""
+
+
+class _Envelope(Struct):
+    events: list[Raw]
+    sent_at: Raw = Raw()
+    clients: Raw = Raw()
+    context: Raw = Raw()
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+class BatchDecoder:
+    """Decodes bodies under the limits and with the masks of the settings."""
+
+    def __init__(self, masker: Masker, events_max: int) -> None:
+        self._masker = masker
+        self._repairer = Repairer(masker)
+        self._events_max = events_max
+
+    def decode(self, body: bytes) -> Decoded:
+        """Decode a body; raise Refused when not even its envelope can be read or it has too many events."""
+        if not self._masker.suspicious(body):
+            decoded = self._straight(body)
+            if decoded is not None:
+                return decoded
+        return self._repairing(body)
+
+    def _straight(self, body: bytes) -> Decoded | None:
+        try:
+            batch = decode_batch(body)
+        except _UNDECODABLE:
+            return None
+        events = batch.events
+        self._check_count(len(events))
+        if len(body) > PROPS_BYTES_MAX and not self._sizes_are_fine(body, events):
+            return None
+        context = batch.context
+        named = context is not UNSET and context.event_name is not None
+        if not named and any(e.event_type == "custom" and e.event_name is None for e in events):
+            return None
+        if any(e.props is not None and _has_containers(e.props) for e in events):
+            # Depth is the repairing road's to measure.
+            return None
+        relayed = context is not UNSET and (context.ip is not None or context.user_agent is not None)
+        return Decoded(body, events, [], len(events), relayed=relayed)
+
+    def _sizes_are_fine(self, body: bytes, events: list[Event]) -> bool:
+        """Say whether every event and its props are within their limits, in a body where one may not be."""
+        if len(body) > EVENT_BYTES_MAX:
+            raws = _decode_envelope(body).events
+            if any(len(memoryview(raw)) > EVENT_BYTES_MAX for raw in raws):
+                return False
+        return all(e.props is None or len(encode(e.props)) <= PROPS_BYTES_MAX for e in events)
+
+    def _check_count(self, events: int) -> None:
+        if events > self._events_max:
+            raise Refused(Refusal.TOO_LARGE, f"the batch has over {self._events_max} events: split it")
+
+    def _repairing(self, body: bytes) -> Decoded:
+        envelope = _open_envelope(body)
+        received = len(envelope.events)
+        self._check_count(received)
+        context = self._repairer.context(_bytes_of(envelope.context))
+        decoded = Decoded(b"", [], [], received, unknown_keys=context.unknown_keys)
+        stored_context = context.value if isinstance(context.value, StoredContext) else StoredContext()
+        decoded.relayed = stored_context.ip is not None or stored_context.user_agent is not None
+        stored: list[StoredEvent] = []
+        for index, raw in enumerate(envelope.events):
+            event = self._repairer.event(bytes(raw), stored_context)
+            decoded.unknown_keys += event.unknown_keys
+            reject = _reject_of(index, event, context)
+            if reject is not None:
+                decoded.rejects.append(reject)
+            elif isinstance(event.value, StoredEvent):
+                stored.append(event.value)
+        clients, decoded.ignored_reports = self._reports(_bytes_of(envelope.clients))
+        decoded.events = list(stored)
+        decoded.body = encode(
+            StoredBatch(
+                events=stored,
+                sent_at=_sent_at(_bytes_of(envelope.sent_at)),
+                clients=clients,
+                context=stored_context,
+            )
+        )
+        return decoded
+
+    def _reports(self, data: bytes | None) -> tuple[list[ClientReport], int]:
+        """Return the client reports that can be read, and how many could not: they never cost an event."""
+        if data is None:
+            return [], 0
+        try:
+            raws = msgspec.json.decode(data, type=list[Raw])
+        except _UNDECODABLE:
+            return [], 1
+        reports: list[ClientReport] = []
+        for raw in raws:
+            try:
+                report = msgspec.json.decode(raw, type=ClientReport)
+            except _UNDECODABLE:
+                continue
+            if (
+                self._masker.text(msgspec.json.encode(report).decode())
+                == msgspec.json.encode(report).decode()
+            ):
+                reports.append(report)
+        return reports, len(raws) - len(reports)
+
+
+def _open_envelope(body: bytes) -> _Envelope:
+    try:
+        return _decode_envelope(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at ")
+        field = path.strip("`").removeprefix("$").removeprefix(".") or None
+        raise Refused(Refusal.NO_EVENTS, f"the body has no `events` array: {message}", field=field) from error
+    except _UNDECODABLE as error:
+        reason = str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
+        raise Refused(Refusal.NOT_JSON, f"the body is not JSON: {reason}") from error
+
+
+def _bytes_of(raw: Raw) -> bytes | None:
+    """Return the value's bytes; an absent one and `null` are the same."""
+    data = bytes(raw)
+    return None if data in (b"", b"null") else data
+
+
+def _sent_at(data: bytes | None) -> int | None:
+    """Return the batch's `sent_at`; an unusable one is as good as none."""
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Int64)
+    except _UNDECODABLE:
+        return None
+
+
+def _reject_of(index: int, event: Repaired, context: Repaired) -> Reject | None:
+    """Return why this event is refused: for itself, or because the context it needs is."""
+    if event.code is not None:
+        return Reject(
+            index=index,
+            code=event.code,
+            field=f"events[{index}]{event.path}",
+            message=event.message,
+            event_id=event.event_id,
+            body=event.masked,
+        )
+    if context.code is not None and isinstance(event.value, StoredEvent):
+        return Reject(
+            index=index,
+            code=context.code,
+            field=f"context{context.path}",
+            message=context.message,
+            event_id=str(event.value.event_id),
+            body=encode(event.value).decode(),
+        )
+    return None
+
+
+def _has_containers(props: dict[str, Any]) -> bool:
+    return any(isinstance(value, dict | list) for value in props.values())

@@ -1,0 +1,137 @@
+"""Personal data out of texts, before anything is written.
+
+Pure: text in, text out. `suspicious` is one linear pass over a whole body that says whether any event
+in it needs a closer look; everything else here works on the few texts that do.
+
+What is masked: resident and foreigner registration numbers, payment cards (Luhn), Korean phone
+numbers, e-mail addresses, and the firm's account patterns from the settings. In URLs every query value
+is dropped unless its name is on the allow-list.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import re2
+
+_RRN: Final = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+# The groups of a UUID look like a card's; hence a card begins after neither a digit nor a hex digit's dash.
+_SUSPECT: Final = (
+    r"\\u"
+    rf"|{_RRN}[ -]?[1-8][0-9]{{6}}"
+    r"|(?:[^0-9-]|[^0-9A-Fa-f]-)[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{2}"
+    r"|01[016789][ -]?[0-9]{3,4}[ -]?[0-9]{4}|[^0-9]0[2-6][0-9]?-[0-9]{3,4}-[0-9]{4}|82[ -]?10"
+    r"|@"
+    r'|"(?:page_url|referrer|error_page)"\s*:\s*"[^"?#]*[?#]'
+)
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_EMAIL: Final = re2.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
+_DIGITS: Final = re.compile(r"\+?[0-9](?:[0-9]|[ \-.](?=[0-9])){7,40}")
+_RESIDENT: Final = re.compile(rf"(?<![0-9]){_RRN}(?:[ \-.][1-8][0-9]{{6}}|[1-8][0-9]{{6}})(?![0-9])")
+_CARD: Final = re.compile(r"(?<![0-9])[3-6][0-9]{3}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{2,7}(?![0-9])")
+_PHONE: Final = re.compile(
+    r"(?<![0-9])(?:\+?82[ \-.]?)?(?:0?1[016789][ \-.]?[0-9]{3,4}[ \-.]?[0-9]{4}"
+    r"|0(?:2|[3-6][0-9])[ \-.][0-9]{3,4}[ \-.][0-9]{4})(?![0-9])"
+)
+_CARD_DIGITS: Final = range(14, 20)
+_EPOCH_DAYS: Final = 400
+_DAY_MS: Final = 86_400_000
+CLICK_IDS: Final = frozenset(
+    {
+        "gclid",
+        "gbraid",
+        "wbraid",
+        "dclid",
+        "fbclid",
+        "msclkid",
+        "ttclid",
+        "twclid",
+        "yclid",
+        "n_ad",
+        "napm",
+        "kclid",
+    }
+)
+
+
+class Masker:
+    """Masks by the built-in patterns and the firm's own."""
+
+    def __init__(self, query_values_kept: Iterable[str] = (), account_patterns: Iterable[str] = ()) -> None:
+        accounts = list(account_patterns)
+        self._kept = frozenset(name.lower() for name in query_values_kept)
+        self._accounts = [re2.compile(pattern) for pattern in accounts]
+        self._suspect = re2.compile("|".join([_SUSPECT, *accounts]).encode())
+
+    def suspicious(self, body: bytes) -> bool:
+        """Say whether anything in the body might have to be masked or repaired: one linear pass."""
+        return self._suspect.search(body) is not None
+
+    def text(self, text: str) -> str:
+        """Return the text with personal data replaced."""
+        if "@" in text:
+            text = _EMAIL.sub("[email]", text)
+        for pattern in self._accounts:
+            text = pattern.sub("[account]", text)
+        if not any(c in "0123456789" for c in text):
+            return text
+        kept = _UUID.split(text)
+        if len(kept) == 1:
+            return _DIGITS.sub(_mask_run, text)
+        ids = _UUID.findall(text)
+        parts = [_DIGITS.sub(_mask_run, part) for part in kept]
+        return "".join(part + uuid for part, uuid in zip(parts, [*ids, ""], strict=True))
+
+    def url(self, url: str) -> str:
+        """Return the URL with every query value dropped that is not on the allow-list, and masked."""
+        return self.text(_filter_query(url, self._kept))
+
+    def value(self, value: Any) -> Any:
+        """Mask a JSON value, keys and all."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(str(k)): self.value(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.value(v) for v in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            digits = str(int(value)) if value == value and abs(value) < 1e20 else ""  # noqa: PLR0124, PLR2004
+            return value if self.text(digits) == digits else self.text(digits)
+        return value
+
+
+def has_resident_number(text: str) -> bool:
+    """Say whether an identifier contains a resident or foreigner number."""
+    return any(not _is_near_epoch(m.group()) for m in _RESIDENT.finditer(text))
+
+
+def _mask_run(match: re.Match[str]) -> str:
+    run = _RESIDENT.sub(lambda m: m.group() if _is_near_epoch(m.group()) else "[rrn]", match.group())
+    run = _CARD.sub(lambda m: "[card]" if _is_card(m.group()) else m.group(), run)
+    return _PHONE.sub("[phone]", run)
+
+
+def _is_card(text: str) -> bool:
+    digits = [int(c) for c in text if c.isdigit()]
+    doubled = [d * 2 - 9 if d > 4 else d * 2 for d in digits[-2::-2]]  # noqa: PLR2004 - Luhn
+    return len(digits) in _CARD_DIGITS and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _is_near_epoch(text: str) -> bool:
+    """Say whether 13 bare digits are milliseconds near now: which of the two cannot be told otherwise."""
+    return text.isdigit() and abs(int(text) - time.time_ns() // 1_000_000) < _EPOCH_DAYS * _DAY_MS
+
+
+def _filter_query(url: str, kept: frozenset[str]) -> str:
+    if "?" not in url and "#" not in url and "=" not in url:
+        return url
+    return _PAIR.sub(lambda m: m.group() if _is_kept(m.group(2), kept) else f"{m.group(1)}{m.group(2)}=", url)
+
+
+_PAIR: Final = re.compile(r"([?&;#])([^=&;#?]*)=([^&;#]*)")
+
+
+def _is_kept(name: str, kept: frozenset[str]) -> bool:
+    name = name.lower()
+    return name.startswith("utm_") or name in CLICK_IDS or name in kept

@@ -1,0 +1,177 @@
+"""`sillok serve`: N workers on one port, restarted when they die, and the admin plane beside them.
+
+The supervisor holds the port (bound, not listening), so nobody else can take it while a worker is away.
+It never touches an event.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from collector_server.counters import Snapshot
+from collector_server.metrics import render
+from collector_server.settings import CollectorSettings
+from collector_server.worker import WorkerOrder
+from contract.errors import PortInUse
+from storage.spool.folder import SpoolFolder
+from storage.spool.settings import SpoolSettings
+
+log: Final = structlog.get_logger()
+
+_RESTART_DELAYS_S: Final = (0.1, 0.5, 1, 2, 5, 10, 30)
+_HEALTHY_AFTER_S: Final = 60.0
+_DRAIN_S: Final = 20.0
+
+
+class Worker:
+    """One slot's process, and the last it said of itself."""
+
+    def __init__(self, order: WorkerOrder) -> None:
+        self._order = order
+        self.process: Process | None = None
+        self.snapshot = Snapshot()
+        self.restarts = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the worker running until `stop`; wait longer after each failure in a row."""
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            started_at = loop.time()
+            status = await self._run_once(stop)
+            if stop.is_set():
+                return
+            failures = 0 if loop.time() - started_at > _HEALTHY_AFTER_S else failures + 1
+            delay = _RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)]
+            log.error("worker_died", slot=self._order.slot, status=status, restart_in_s=delay)
+            self.restarts += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), delay)
+
+    async def _run_once(self, stop: asyncio.Event) -> int:
+        # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the workers in order.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "collector_server.worker", stdin=PIPE, stdout=PIPE, start_new_session=True
+        )
+        self.process = process
+        assert process.stdin is not None  # noqa: S101 - PIPE was asked for
+        assert process.stdout is not None  # noqa: S101
+        process.stdin.write(msgspec.json.encode(self._order) + b"\n")
+        reader = asyncio.create_task(self._read(process.stdout))
+        ended = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(ended), _DRAIN_S)
+            if not ended.done():
+                log.error("worker_killed", slot=self._order.slot, waited_s=_DRAIN_S)
+                process.kill()
+        status = await ended
+        stopped.cancel()
+        await reader
+        self.snapshot = Snapshot()
+        return status
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            with contextlib.suppress(msgspec.DecodeError):  # a killed worker leaves half a line
+                self.snapshot = msgspec.json.decode(line, type=Snapshot)
+
+
+class Supervisor:
+    """Runs the workers and answers on the admin plane."""
+
+    def __init__(self, serve: CollectorSettings, spool: SpoolSettings, log_level: str) -> None:
+        self._serve = serve
+        if spool.folder is None:
+            raise ValueError("the spool's folder is not named")
+        SpoolFolder(
+            Path(spool.folder)
+        )  # an unwritable folder or a foreign spool is said before anything starts
+        self._workers = [
+            Worker(WorkerOrder(slot=slot, serve=serve, spool=spool, log_level=log_level))
+            for slot in range(serve.workers)
+        ]
+
+    async def run(self, *, stop_with_stdin: bool = False) -> int:
+        """Serve until SIGTERM or SIGINT, or until standard input ends if asked; return the exit status."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if stop_with_stdin:
+            loop.add_reader(0, lambda: None if os.read(0, 4096) else (loop.remove_reader(0), stop.set()))
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_, stop.set)
+        with _hold_port(self._serve.host, self._serve.port):
+            runner = await self._start_admin()
+            try:
+                await asyncio.gather(*(worker.run(stop) for worker in self._workers))
+            finally:
+                await runner.cleanup()
+        return 0
+
+    async def _start_admin(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._serve.admin_host, self._serve.admin_port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise _port_error(error, self._serve.admin_host, self._serve.admin_port, "admin_port") from error
+        return runner
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        waiting = {
+            f"slot {n}": worker.snapshot.unavailable or "starting"
+            for n, worker in enumerate(self._workers)
+            if not worker.snapshot.ready
+        }
+        return web.json_response({"ready": not waiting, "waiting": waiting}, status=503 if waiting else 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        text = render([w.snapshot for w in self._workers], sum(w.restarts for w in self._workers))
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _hold_port(host: str, port: int) -> socket.socket:
+    """Bind the port without listening; raise PortInUse when another program has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            # Without SO_REUSEPORT: a second Sillok on the port must fail here, not share it.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        holder = socket.socket(family)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, port))
+    except OSError as error:
+        raise _port_error(error, host, port, "port") from error
+    return holder
+
+
+def _port_error(error: OSError, host: str, port: int, key: str) -> PortInUse:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"{host}:{port} is taken by another program; stop it or set another port (SILLOK_SERVE_{key.upper()})"
+        )
+    return PortInUse(f"cannot listen on {host}:{port}: {error.strerror}; check `host` and `{key}` in [serve]")

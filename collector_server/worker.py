@@ -1,0 +1,167 @@
+"""One worker process: recovers its slot, listens, and stops without leaving a request unanswered.
+
+It is started by the supervisor. Its settings come on standard input, so that they stand in no process
+list; when standard input ends, the supervisor is gone or wants the worker gone, and it stops cleanly.
+On standard output it says once a second how it is.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+import uvloop
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+
+from collector_server.app import Collector, resolve
+from collector_server.counters import Counters
+from collector_server.decode import BatchDecoder
+from collector_server.keys import KeyRing
+from collector_server.mask import Masker
+from collector_server.settings import CollectorSettings
+from storage.logs import configure_logs
+from storage.spool.clock import OsClock
+from storage.spool.files import lock_file
+from storage.spool.folder import SlotFolder, SpoolFolder
+from storage.spool.recovery import recover_slot
+from storage.spool.settings import SpoolSettings
+from storage.spool.writer import Pending, SpoolWriter
+
+log: Final = structlog.get_logger()
+
+EXIT_DISK_FAILED: Final = 74
+_LOCK_PATIENCE_S: Final = 30.0
+_REPORT_SECONDS: Final = 0.5
+_BACKLOG: Final = 4096
+
+
+class WorkerOrder(msgspec.Struct, frozen=True):
+    """What the supervisor tells a worker."""
+
+    slot: int
+    serve: CollectorSettings
+    spool: SpoolSettings
+    log_level: str = "info"
+
+
+def main() -> int:
+    """Read the order from standard input and serve until told to stop."""
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerOrder)
+    configure_logs(order.log_level)
+    # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
+    assert HttpRequestParser is not HttpRequestParserPy  # noqa: S101
+    return uvloop.run(_serve(order))
+
+
+async def _serve(order: WorkerOrder) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, stop.set)
+    loop.add_reader(0, lambda: None if os.read(0, 4096) else (loop.remove_reader(0), stop.set()))
+    folder = _own_slot(order)
+    counters = Counters()
+
+    def on_durable(batches: list[Pending], error: BaseException | None) -> None:
+        counters.count_group(len(batches))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(resolve, batches, error)
+
+    recover_slot(folder, OsClock().wall_us())
+    writer = SpoolWriter(folder, order.spool, on_durable)
+    writer.start()
+    collector = Collector(
+        order.serve,
+        KeyRing(order.serve.keys, order.serve.workers),
+        BatchDecoder(
+            Masker(order.serve.query_values_kept, order.serve.account_patterns), order.serve.batch_events_max
+        ),
+        writer.submit,
+        counters,
+    )
+    runner = await _listen(order.serve, collector)
+    log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
+    while not stop.is_set() and writer.failure is None:
+        _report(counters, writer, ready=writer.unavailable is None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
+    # New requests get 503; those under way are answered; then the segment is sealed.
+    collector.stopping = True
+    await runner.cleanup()
+    await loop.run_in_executor(None, writer.close)
+    _report(counters, writer, ready=False)
+    log.info("collector_stopped", slot=order.slot)
+    return EXIT_DISK_FAILED if writer.failure is not None else 0
+
+
+def _own_slot(order: WorkerOrder) -> SlotFolder:
+    """Take the slot's lock; a predecessor may still be on its way out."""
+    folder = SpoolFolder(Path(order.spool.folder)).slot(order.slot) if order.spool.folder else None
+    if folder is None:
+        raise ValueError("the supervisor always names the spool's folder")
+    folder.prepare()
+    patience_ends = time.monotonic() + _LOCK_PATIENCE_S
+    while lock_file(folder.path / "LOCK") is None:
+        if time.monotonic() > patience_ends:
+            log.error("slot_locked", slot=order.slot, action="stop the other collector on this spool")
+            raise SystemExit(2)
+        time.sleep(0.05)
+    return folder
+
+
+async def _listen(settings: CollectorSettings, collector: Collector) -> web.ServerRunner:
+    server = web.Server(
+        collector.handle,
+        request_factory=_request_factory(settings),
+        keepalive_timeout=settings.keepalive_timeout_ms / 1000,
+        auto_decompress=False,
+        access_log=None,
+        lingering_time=1.0,
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=10.0)
+    await runner.setup()
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((settings.host, settings.port))
+        await web.SockSite(runner, listener.dup(), backlog=_BACKLOG).start()
+    return runner
+
+
+def _request_factory(settings: CollectorSettings) -> object:
+    """Return aiohttp's own request, but with our limit on the body."""
+
+    def make(
+        message: object, payload: object, protocol: object, writer: object, task: object
+    ) -> web.BaseRequest:
+        return web.BaseRequest(  # type: ignore[call-arg]
+            message,  # type: ignore[arg-type]
+            payload,  # type: ignore[arg-type]
+            protocol,  # type: ignore[arg-type]
+            writer,  # type: ignore[arg-type]
+            task,  # type: ignore[arg-type]
+            asyncio.get_running_loop(),
+            client_max_size=settings.body_bytes_max,
+        )
+
+    return make
+
+
+def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:
+    snapshot = counters.snapshot(
+        ready=ready, unavailable=writer.unavailable, queued_bytes=writer.queued_bytes
+    )
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, msgspec.json.encode(snapshot) + b"\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,139 @@
+"""`sillok doctor`: is everything all right, and if not, what to do. Each check is one line."""
+
+import os
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+
+from commands.settings import Settings
+from contract.errors import SillokError
+from storage.migrate import pending
+from storage.postgres import connect
+from storage.spool.folder import OPEN, SEALED, SpoolFolder
+
+_SYNCS: Final = 20
+# A disk that syncs faster than this has a cache that survives a power cut, or lies.
+_SYNC_S_MIN: Final = 20e-6
+_WAITING_S_MAX: Final = 60.0
+_POSTGRES_MIN: Final = 150_000
+
+
+class Finding(Struct, frozen=True):
+    """One check: `advice` is empty when all is well."""
+
+    check: str
+    result: str
+    advice: str = ""
+
+
+def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
+    """Yield every finding; a check that cannot run is a finding too."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("data folder", lambda: _folder(Path(settings.data.folder))),
+        ("disk sync", lambda: _sync(settings.spool_folder())),
+        ("spool", lambda: _spool(settings.spool_folder())),
+        ("collector", lambda: _collector(settings)),
+    ]
+    for name, check in checks:
+        try:
+            yield check()
+        except (OSError, SillokError) as error:
+            yield Finding(name, "failed", str(error))
+    if dsn is None:
+        yield Finding("database", "not running", "start it with `sillok up`, or set the dsn in the settings")
+        return
+    try:
+        with connect(dsn, application="sillok doctor") as connection:
+            yield from _database(connection)
+    except (SillokError, psycopg.Error) as error:
+        yield Finding("database", "failed", str(error).strip())
+
+
+def _folder(folder: Path) -> Finding:
+    if not folder.exists():
+        return Finding("data folder", f"{folder} does not exist yet", "`sillok up` makes it")
+    if not os.access(folder, os.W_OK):
+        return Finding("data folder", f"{folder} cannot be written", "check its owner and permissions")
+    stats = os.statvfs(folder)
+    free = stats.f_bavail * stats.f_frsize
+    return Finding("data folder", f"{folder}, {free / 2**30:.1f} GiB free")
+
+
+def _sync(spool: Path) -> Finding:
+    """Measure what a 200 has to wait for."""
+    probe = spool / ".doctor"
+    spool.mkdir(parents=True, exist_ok=True)
+    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        times = []
+        for _ in range(_SYNCS):
+            os.write(fd, b"x" * 4096)
+            started = time.perf_counter()
+            os.fdatasync(fd)
+            times.append(time.perf_counter() - started)
+    finally:
+        os.close(fd)
+        probe.unlink()
+    result = (
+        f"fdatasync of 4 KiB: median {statistics.median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.2f} ms"
+    )
+    if statistics.median(times) < _SYNC_S_MIN:
+        return Finding("disk sync", result, "too fast to be true: is this tmpfs, or a disk whose cache lies?")
+    return Finding("disk sync", result)
+
+
+def _spool(path: Path) -> Finding:
+    if not (path / "SPOOL.json").exists():
+        return Finding("spool", f"{path} is not initialised yet", "`sillok serve` or `sillok up` makes it")
+    spool = SpoolFolder(path)
+    waiting = [slot.segment_path(n) for slot in spool.slots() for n in slot.segments(SEALED)]
+    damaged = sum(len(spool.files.names(slot.damaged)) for slot in spool.slots())
+    open_ = sum(len(slot.segments(OPEN)) for slot in spool.slots())
+    oldest = max((time.time() - p.stat().st_mtime for p in waiting), default=0.0)
+    result = (
+        f"{len(waiting)} sealed segments wait, the oldest for {oldest:.0f} s; {open_} open, {damaged} damaged"
+    )
+    if damaged:
+        return Finding("spool", result, f"look into {path}/slot-*/damaged: recovery moved bytes aside there")
+    if oldest > _WAITING_S_MAX:
+        return Finding("spool", result, "is `sillok load` running, and can it reach the database?")
+    return Finding("spool", result)
+
+
+def _collector(settings: Settings) -> Finding:
+    url = f"http://{settings.serve.admin_host}:{settings.serve.admin_port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return Finding("collector", f"ready ({answer.status}) on port {settings.serve.port}")
+    except OSError as error:
+        return Finding(
+            "collector", "not ready", f"{url} says: {error}; start it with `sillok up` or `sillok serve`"
+        )
+
+
+def _database(connection: psycopg.Connection) -> Iterator[Finding]:
+    version = connection.info.server_version
+    old = "" if version >= _POSTGRES_MIN else "PostgreSQL 15 or later is needed"
+    yield Finding("database", f"PostgreSQL {version // 10000}.{version % 10000}", old)
+    missing = pending(connection)
+    yield Finding("migrations", f"{len(missing)} pending", "run `sillok migrate`" if missing else "")
+    if missing:
+        return
+    row = connection.execute(
+        "select finished_until, all_final, now() - finished_until from ops.watermark"
+    ).fetchone()
+    finished, all_final, lag = row or (None, None, None)
+    slow = lag is not None and not all_final and lag.total_seconds() > _WAITING_S_MAX
+    yield Finding(
+        "watermark",
+        f"finished until {finished:%Y-%m-%d %H:%M:%S}" if finished else "no events yet",
+        "a slot is silent: is its collector running? See ops.slot_progress" if slow else "",
+    )
+    (dead,) = connection.execute("select count(*) from ops.dead_letters").fetchone() or (0,)
+    yield Finding("dead letters", f"{dead:,}", "look at ops.dead_letters" if dead else "")

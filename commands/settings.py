@@ -1,0 +1,136 @@
+"""One TOML file, read once: sections composed from the parts that use them, unknown keys refused by name.
+
+Order: defaults, then the file (`--config`, `SILLOK_CONFIG` or `./sillok.toml`), then the environment
+(`SILLOK_<SECTION>_<KEY>`). This is the only module that reads the environment.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from collector_server.settings import CollectorSettings
+from contract.errors import SettingsError
+from processor.settings import ProcessSettings
+from storage.loader import LoadSettings
+from storage.postgres import DatabaseSettings
+from storage.spool.settings import SpoolSettings
+
+_PREFIX: Final = "SILLOK_"
+_DEFAULT_FILE: Final = "sillok.toml"
+# What libpq would read behind our back.
+_LIBPQ: Final = ("PGHOST", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGUSER", "PGDATABASE", "DATABASE_URL")
+
+
+class DataSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section `[data]`."""
+
+    folder: str = "./sillok-data"
+    """Spool and embedded database live here."""
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section `[log]`."""
+
+    level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All sections."""
+
+    data: DataSettings = DataSettings()
+    log: LogSettings = LogSettings()
+    serve: CollectorSettings = CollectorSettings()
+    spool: SpoolSettings = SpoolSettings()
+    load: LoadSettings = LoadSettings()
+    process: ProcessSettings = ProcessSettings()
+    migrate: DatabaseSettings = DatabaseSettings()
+
+    def spool_folder(self) -> Path:
+        """Return where the spool is."""
+        return Path(self.spool.folder) if self.spool.folder else Path(self.data.folder) / "spool"
+
+    def located_spool(self) -> SpoolSettings:
+        """Return the spool's section with its folder filled in."""
+        return msgspec.structs.replace(self.spool, folder=str(self.spool_folder()))
+
+
+def load_settings(config: str | None, environment: Mapping[str, str]) -> Settings:
+    """Read file and environment; raise SettingsError that names the key and the file."""
+    path = (
+        config
+        or environment.get("SILLOK_CONFIG")
+        or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    )
+    values = _read_file(path) if path else {}
+    _check(values, path or "the defaults")
+    overrides = _from_environment(environment)
+    for section, found in overrides.items():
+        values[section] = {**values.get(section, {}), **found}
+    return _check(values, "the environment")
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+
+
+def _check(values: dict[str, Any], origin: str) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=origin != "the environment")
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at ")
+        where = path.strip("`").removeprefix("$").removeprefix(".")
+        raise SettingsError(
+            f"{origin}: [{where or 'top level'}] {message[:1].lower()}{message[1:]}"
+        ) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    sections = {f.name: f.type for f in msgspec.structs.fields(Settings)}
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in environment.items():
+        if not name.startswith(_PREFIX) or name == "SILLOK_CONFIG":
+            continue
+        section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
+        if section not in sections or key not in sections[section].__struct_fields__:
+            raise SettingsError(f"the environment: {name} is no setting; it reads SILLOK_<SECTION>_<KEY>")
+        found.setdefault(section, {})[key] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML would, and a bare word as itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def refuse_database_credentials(settings: Settings, environment: Mapping[str, str]) -> None:
+    """The collector stands where attackers may get in: it must not even know where the database is."""
+    found = [
+        f"[{section}] dsn" for section in ("load", "process", "migrate") if getattr(settings, section).dsn
+    ]
+    found += [name for name in _LIBPQ if environment.get(name)]
+    if found:
+        raise SettingsError(
+            f"`sillok serve` must not hold database credentials, but finds {', '.join(found)}: "
+            "give the collector a settings file of its own"
+        )
+
+
+def without_databases(settings: Settings) -> Settings:
+    """Return the settings as the collector may see them."""
+    return msgspec.structs.replace(
+        settings, load=LoadSettings(), process=ProcessSettings(), migrate=DatabaseSettings()
+    )

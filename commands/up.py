@@ -1,0 +1,152 @@
+"""`sillok up`: embedded PostgreSQL, collector, loader and processor, in one process tree."""
+
+import os
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+import structlog
+
+from commands.children import Child
+from commands.settings import Settings, without_databases
+from contract.errors import FolderInUse, FolderNotWritable, SillokError, UsageError
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+from storage.postgres import connect
+from storage.spool.files import lock_file
+
+log: Final = structlog.get_logger()
+
+_READY_S: Final = 60.0
+# The collector gets nothing of the environment but what a process needs to run at all.
+_COLLECTOR_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+class Installation:
+    """Everything on one machine, on one data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._folder = Path(settings.data.folder).absolute()
+        self._postgres: EmbeddedPostgres | None = None
+        self._lock: int | None = None
+        self.children: dict[str, Child] = {}
+        self.dsn = settings.process.dsn
+
+    def __enter__(self) -> Self:
+        try:
+            self._own_folder()
+            self._start_database()
+            self._migrate()
+            self._start_children()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _own_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_file(self._folder / "LOCK")
+        except OSError as error:
+            raise FolderNotWritable(
+                f"cannot write the data folder {self._folder}: {error.strerror}; "
+                "check its owner and permissions, or set SILLOK_DATA_FOLDER"
+            ) from error
+        if self._lock is None:
+            raise FolderInUse(
+                f"another `sillok up` works in {self._folder}; stop it first, or set SILLOK_DATA_FOLDER to another folder"
+            )
+
+    def _start_database(self) -> None:
+        dsns = [self.settings.load.dsn, self.settings.process.dsn, self.settings.migrate.dsn]
+        if all(dsns):
+            return
+        if any(dsns):
+            raise UsageError("set the dsn of all three of [load], [process] and [migrate], or of none")
+        self._postgres = EmbeddedPostgres(self._folder / "postgres")
+        self.dsn = self._postgres.start()
+        replace = msgspec.structs.replace
+        self.settings = replace(
+            self.settings,
+            load=replace(self.settings.load, dsn=self.dsn),
+            process=replace(self.settings.process, dsn=self.dsn),
+            migrate=replace(self.settings.migrate, dsn=self.dsn),
+        )
+
+    def _migrate(self) -> None:
+        with connect(self.settings.migrate.dsn, application="sillok migrate") as connection:
+            for _ in migrate(connection):
+                pass
+
+    def _start_children(self) -> None:
+        bare = {name: os.environ[name] for name in _COLLECTOR_ENVIRONMENT if name in os.environ}
+        everything = dict(os.environ)
+        spooled = msgspec.structs.replace(self.settings, spool=self.settings.located_spool())
+        self.children = {
+            "serve": Child("serve", without_databases(spooled), bare),
+            "load": Child("load", spooled, everything),
+            "process": Child("process", spooled, everything),
+        }
+        for child in self.children.values():
+            child.start()
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        url = f"http://{self.settings.serve.admin_host}:{self.settings.serve.admin_port}/readyz"
+        patience_ends = time.monotonic() + _READY_S
+        while time.monotonic() < patience_ends:
+            self.watch()
+            try:
+                with urllib.request.urlopen(url, timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise SillokError(f"the collector was not ready within {_READY_S:.0f} s: read the log above")
+
+    def watch(self) -> None:
+        """Restart what died; raise UsageError when a part refuses its settings."""
+        for child in self.children.values():
+            if child.watch() is not None:
+                # It has said why on standard error.
+                raise UsageError(f"`sillok {child.command}` refused to start, for the reason above")
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep everything running until `stop`."""
+        while not stop.wait(0.2):
+            self.watch()
+
+    def stop(self) -> None:
+        """Stop in the order of the data: collector, loader, processor, database."""
+        for child in self.children.values():
+            child.stop()
+        self.children = {}
+        if self._postgres is not None:
+            self._postgres.stop()
+            self._postgres = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def announce(self) -> None:
+        """Tell a person where everything is."""
+        serve = self.settings.serve
+        key = next(iter(serve.keys)).key if serve.keys else "…"
+        sys.stdout.write(
+            f"Sillok is up. Ctrl-C stops it.\n"
+            f"  events    http://{serve.host}:{serve.port}/v1/events   write key {key}\n"
+            f"  admin     http://{serve.admin_host}:{serve.admin_port}/readyz  /healthz  /metrics\n"
+            f"  spool     {self.settings.spool_folder()}\n"
+            f"  database  {self.dsn if self._postgres else '(as in the settings)'}\n"
+        )
+        sys.stdout.flush()

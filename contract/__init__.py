@@ -1,0 +1,1 @@
+"""What every process and both SDKs agree on."""

@@ -1,0 +1,1 @@
+"""raw → clean: enrich, remove duplicates, sessions, books."""

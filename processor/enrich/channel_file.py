@@ -1,0 +1,226 @@
+"""The channel rules file: TOML that operators edit, checked whole before any of it is used.
+
+    internal_hosts = ["firm.co.kr"]        # the firm's own sites
+    extends_builtin = true                 # these rules first, then the ones that Sillok brings
+
+    [[rule]]
+    channel = "email"
+    utm_medium = ["email", "edm"]          # any of these, and every other key of the rule too
+
+How a text matches is written once, at the top of `channels.toml`. Always true of a file that loads:
+
+- Every visit has a channel: the last rule, and no other, has no condition.
+- No key is ignored: an unknown one is an error, not a rule that silently never fires.
+"""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from msgspec import Struct
+
+from contract.errors import SettingsError
+
+Channel = Literal[
+    "direct",
+    "organic_search",
+    "paid_search",
+    "social",
+    "email",
+    "push",
+    "referral",
+    "paid_other",
+    "internal",
+    "app",
+]
+_CHANNELS: Final[tuple[str, ...]] = get_args(Channel)
+_PLATFORMS: Final = ("web", "android", "ios", "server")
+_FILE_KEYS: Final = ("internal_hosts", "extends_builtin", "rule")
+
+_BUILTIN_NAME: Final = "channels.toml (built in)"
+_NEVER: Final = re.compile(r"(?!)")
+_SEPARATORS: Final = re.compile(r"[\s_\-.]+")
+# What tracking templates and analytics tools write when there is nothing to say.
+_PLACEHOLDERS: Final = frozenset(
+    {"", "(none)", "(direct)", "(not_set)", "none", "null", "undefined", "nan"},
+)
+_HOST_PATTERN: Final = re.compile(r"=?[^\s*/:=@?#]+(?:\.\*)?")
+# `google.*` is google.com, google.de, google.co.kr, google.com.br; never google.evil.example.
+_COUNTRY_ENDING: Final = r"\.(?:(?:co|com|or|ne|net|org)\.)?[a-z]{2,3}"
+_RULE_HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+
+
+class ChannelRulesError(SettingsError, ValueError):
+    """The channel rules file has an error; the message names the file, the rule, the key and why."""
+
+
+class Rule(Struct, frozen=True):
+    """One rule: its channel, and the patterns that facts must match; none at all matches every visit."""
+
+    channel: Channel
+    conditions: tuple[tuple[str, re.Pattern[str]], ...]
+
+
+class RulesFile(Struct, frozen=True):
+    """A checked rules file: rules in the order they are tried, and which hosts are the firm's own."""
+
+    rules: tuple[Rule, ...]
+    internal_hosts: re.Pattern[str]
+
+
+def normalise_word(value: str | None) -> str | None:
+    """Make `App-Push`, `app push` and `app_push` one word; what stands for nothing becomes None."""
+    if not value:
+        return None
+    word = _SEPARATORS.sub("_", unicodedata.normalize("NFC", value).strip().casefold()).strip("_")
+    return None if word in _PLACEHOLDERS else word
+
+
+def read_rules(path: Path | None) -> RulesFile:
+    """Read and check a rules file, or the built-in one for None; raises ChannelRulesError."""
+    if path is None:
+        text = (resources.files(__package__ or "processor.enrich") / "channels.toml").read_text("utf-8")
+        return _parse(text, _BUILTIN_NAME)
+    try:
+        # Windows editors put a byte-order mark first, which TOML does not allow.
+        return _parse(path.read_bytes().decode("utf-8-sig"), str(path))
+    except OSError as error:
+        raise ChannelRulesError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ChannelRulesError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+
+def _parse(text: str, name: str) -> RulesFile:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ChannelRulesError(f"{name}: not TOML: {error}") from error
+    _refuse_unknown(table, _FILE_KEYS, name)
+    extends = table.get("extends_builtin", False)
+    if not isinstance(extends, bool):
+        raise ChannelRulesError(f"{name}: extends_builtin: must be true or false")
+    specs = table.get("rule", [])
+    if not isinstance(specs, list) or not all(isinstance(spec, dict) for spec in specs):
+        raise ChannelRulesError(f"{name}: rule: rules begin with [[rule]]")
+    places = _places(text, len(specs), name)
+    rules = tuple(_rule(spec, place) for spec, place in zip(specs, places, strict=True))
+    if extends:
+        rules += read_rules(None).rules
+    _check_last(rules, places, name)
+    own = _patterns(table.get("internal_hosts", []), _host_pattern, f"{name}: internal_hosts", empty=True)
+    return RulesFile(rules, own)
+
+
+def _places(text: str, count: int, name: str) -> list[str]:
+    """Say where each rule is, for error messages: its number, and its line when that is certain."""
+    lines = [text.count("\n", 0, found.end()) + 1 for found in _RULE_HEADER.finditer(text)]
+    if len(lines) != count:
+        return [f"{name}: rule {number + 1}" for number in range(count)]
+    return [f"{name}: rule {number} (line {line})" for number, line in enumerate(lines, 1)]
+
+
+def _rule(spec: dict[str, Any], place: str) -> Rule:
+    _refuse_unknown(spec, ("channel", *_CONDITIONS), place)
+    channel = spec.get("channel")
+    if channel not in _CHANNELS:
+        problem = "is missing" if channel is None else f"{channel!r} is unknown"
+        raise ChannelRulesError(f"{place}: channel: {problem}; one of {', '.join(_CHANNELS)}")
+    conditions = tuple(
+        (key, _patterns(wanted, _CONDITIONS[key], f"{place}: {key}"))
+        for key, wanted in spec.items()
+        if key != "channel"
+    )
+    return Rule(channel, conditions)
+
+
+def _check_last(rules: tuple[Rule, ...], places: list[str], name: str) -> None:
+    """Refuse a file in which a visit could find no rule, or a rule no visit."""
+    for rule, place in zip(rules[:-1], places, strict=False):
+        if not rule.conditions:
+            raise ChannelRulesError(f"{place}: has no condition, so no rule after it is ever tried")
+    if not rules or rules[-1].conditions:
+        raise ChannelRulesError(
+            f"{name}: the last rule must have a channel and no condition, for visits that match no other"
+            " (or set extends_builtin = true)"
+        )
+
+
+def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ChannelRulesError(f"{place}: {key}: unknown key; one of {', '.join(known)}")
+
+
+def _patterns(
+    wanted: object, compile_one: Callable[[object], str], place: str, *, empty: bool = False
+) -> re.Pattern[str]:
+    """Make one pattern of a value or a list of values."""
+    values = wanted if isinstance(wanted, list) else [wanted]
+    if not values:
+        if empty:
+            return _NEVER
+        raise ChannelRulesError(f"{place}: an empty list matches nothing; leave the key out")
+    try:
+        return re.compile("|".join(f"(?:{compile_one(value)})" for value in values), re.DOTALL)
+    except ValueError as error:
+        raise ChannelRulesError(f"{place}: {error}") from error
+
+
+def _word_pattern(value: object) -> str:
+    return _starred(normalise_word(_text(value)))
+
+
+def _click_pattern(value: object) -> str:
+    text = _text(value).casefold()
+    return _starred(text if ":" in text or text == "*" else text + ":*")
+
+
+def _starred(text: str | None) -> str:
+    if not text:
+        raise ValueError("a text that stands for nothing matches nothing")
+    return ".*".join(map(re.escape, text.split("*")))
+
+
+def _host_pattern(value: object) -> str:
+    host = _text(value).lower().rstrip(".")
+    if host == "*":
+        return ".+"
+    if not _HOST_PATTERN.fullmatch(host):
+        raise ValueError(f"{host!r} is not a host such as naver.com, =www.naver.com or google.*")
+    below = "" if host.startswith("=") else r"(?:.+\.)?"
+    name, star, _ = host.removeprefix("=").partition(".*")
+    return below + re.escape(name) + (_COUNTRY_ENDING if star else "")
+
+
+def _platform_pattern(value: object) -> str:
+    if value not in _PLATFORMS:
+        raise ValueError(f"{value!r} is unknown; one of {', '.join(_PLATFORMS)}")
+    return str(value)
+
+
+def _same_site_pattern(value: object) -> str:
+    if value is not True:
+        raise ValueError("can only be true; leave it out otherwise")
+    return "yes"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text or a list of texts, none of them empty")
+    return value.strip()
+
+
+_CONDITIONS: Final[dict[str, Callable[[object], str]]] = {
+    "utm_source": _word_pattern,
+    "utm_medium": _word_pattern,
+    "utm_campaign": _word_pattern,
+    "ad_click_id": _click_pattern,
+    "referrer_host": _host_pattern,
+    "page_host": _host_pattern,
+    "platform": _platform_pattern,
+    "same_site": _same_site_pattern,
+}

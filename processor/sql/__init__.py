@@ -1,0 +1,1 @@
+"""SQL of the processor, one statement a file."""

@@ -1,0 +1,26 @@
+-- The processor's workspace: temporary tables, made once per session, empty at every commit.
+create temporary table if not exists batch_urls (
+    page_url text not null, referrer text not null, utm_source text not null, utm_medium text not null,
+    utm_campaign text not null, ad_click_id text not null, platform text not null,
+    page_host text, page_path text, referrer_host text, channel text not null,
+    lifted_source text, lifted_medium text, lifted_campaign text, lifted_term text, lifted_content text,
+    lifted_click_id text
+) on commit delete rows;
+create temporary table if not exists batch_user_agents (
+    user_agent text not null, device_type text not null, os_name text, os_version text,
+    browser_name text, browser_version text, is_bot boolean not null
+) on commit delete rows;
+-- Rows of the batch that will not be clean, and why.
+create temporary table if not exists batch_repeats (
+    part oid not null, tid tid not null, load_id bigint not null, received_at timestamptz not null,
+    source text not null, event_type text not null, event_id uuid not null,
+    first_received_at timestamptz not null, conflicts boolean not null
+) on commit delete rows;
+-- Rows of the batch without a session of the SDK's, with the session derived for them.
+create temporary table if not exists batch_derived (
+    source text not null, visitor_id text not null, event_id uuid not null, event_time timestamptz not null,
+    customer_id text, session_id text, is_new boolean not null, old_session_id text, event_date date not null
+) on commit delete rows;
+create temporary table if not exists batch_sessions (
+    source text not null, session_id text not null, visitor_id text, first_date date not null, last_date date not null
+) on commit delete rows;

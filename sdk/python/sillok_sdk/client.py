@@ -1,0 +1,237 @@
+"""The client: one method per type of event."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from sillok_sdk import lifecycle
+from sillok_sdk.encode import encode
+from sillok_sdk.errors import FieldError
+from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, CustomFields, EventFields, checked
+from sillok_sdk.ids import Ids
+from sillok_sdk.queue import Queue
+from sillok_sdk.sender import Sender
+from sillok_sdk.settings import Settings, checked_settings, checked_write_key
+from sillok_sdk.transport import HttpTransport, Transport
+from sillok_sdk.wire import SDK, Envelope, context_members
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+# Of the time that close() has, kept back for the report of what was given up.
+_REPORT_SHARE = 0.1
+
+
+class Client:
+    """Makes events and sends them from a thread of its own. One per process is enough; threads may share it.
+
+    Every event method takes the fields of `sillok_sdk.fields.EventFields` as keywords and returns the
+    event's id at once. `time` is in milliseconds since the epoch (default: now); `event_id` is a UUID
+    (default: a new UUIDv7); `context` is laid over the client's own for this one event. A misspelt field
+    or a wrong type raises `FieldError`; nothing else is raised, whatever the network does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        write_key: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        batch_events: int = 50,
+        batch_bytes: int = 512 * 1024,
+        flush_interval_ms: int = 1_000,
+        queue_events_max: int = 100_000,
+        queue_bytes_max: int = 128 * 1024 * 1024,
+        timeout_ms: int = 10_000,
+        close_timeout_ms: int = 2_000,
+        gzip_bytes_min: int | None = 1_024,
+        retry_first_ms: int = 500,
+        retry_max_ms: int = 30_000,
+        refused_retry_ms: int = 60_000,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        """Build a client; no connection is made and no thread started before the first event.
+
+        `sillok_sdk.settings.Settings` says what each number costs. `transport` replaces HTTP; `url` is
+        then only a name. Raises `SettingError`, or `FieldError` for an unknown key of `context`.
+        """
+        self._settings = checked_settings(
+            Settings(
+                batch_events=batch_events,
+                batch_bytes=batch_bytes,
+                flush_interval_ms=flush_interval_ms,
+                queue_events_max=queue_events_max,
+                queue_bytes_max=queue_bytes_max,
+                timeout_ms=timeout_ms,
+                close_timeout_ms=close_timeout_ms,
+                gzip_bytes_min=gzip_bytes_min,
+                retry_first_ms=retry_first_ms,
+                retry_max_ms=retry_max_ms,
+                refused_retry_ms=refused_retry_ms,
+            )
+        )
+        self._headers = _headers(write_key)
+        self._url = url
+        self._transport = HttpTransport(url, ssl_context) if transport is None else transport
+        checked("Client", {"context": context}, EVENT_KINDS)
+        self._context = _merged({"platform": "server"}, context or {})
+        self._thread: threading.Thread | None = None
+        self._begin()
+        lifecycle.opened(self)
+
+    def page_view(self, **fields: Unpack[EventFields]) -> str:
+        """Record that a page or screen was shown: `page_url`, `referrer`, `page_code`, `page_name`."""
+        return self._add("page_view", fields)
+
+    def click(self, **fields: Unpack[EventFields]) -> str:
+        """Record a click or tap: `click_text`, `click_name`."""
+        return self._add("click", fields)
+
+    def checkbox(self, **fields: Unpack[EventFields]) -> str:
+        """Record a box that was ticked or cleared: `checkbox_name`, `checkbox_checked`."""
+        return self._add("checkbox", fields)
+
+    def popup(self, **fields: Unpack[EventFields]) -> str:
+        """Record that a popup was shown: `popup_name`."""
+        return self._add("popup", fields)
+
+    def tab(self, **fields: Unpack[EventFields]) -> str:
+        """Record that a tab was chosen: `tab_name`."""
+        return self._add("tab", fields)
+
+    def step(self, **fields: Unpack[EventFields]) -> str:
+        """Record a step of a flow: `flow_name`, `step_position` (1…999), `step_name`."""
+        return self._add("step", fields)
+
+    def search(self, **fields: Unpack[EventFields]) -> str:
+        """Record a search: `search_text`."""
+        return self._add("search", fields)
+
+    def login(self, **fields: Unpack[EventFields]) -> str:
+        """Record a login: `customer_id`."""
+        return self._add("login", fields)
+
+    def logout(self, **fields: Unpack[EventFields]) -> str:
+        """Record a logout: `customer_id`."""
+        return self._add("logout", fields)
+
+    def error(self, **fields: Unpack[EventFields]) -> str:
+        """Record an error that a person met: `error_code`, `error_message`, `error_page`."""
+        return self._add("error", fields)
+
+    def exit(self, **fields: Unpack[EventFields]) -> str:
+        """Record that a person left: `exit_menu`."""
+        return self._add("exit", fields)
+
+    def track(self, event_name: str, **fields: Unpack[CustomFields]) -> str:
+        """Record an event of the site's own, by its name."""
+        if not isinstance(event_name, str):
+            raise FieldError(f"track: event_name must be str, not {type(event_name).__name__}")
+        named = cast("dict[str, Any]", fields)
+        named["event_name"] = event_name
+        return self._add("custom", cast("EventFields", named))
+
+    def flush(self, timeout_ms: int | None = None) -> bool:
+        """Wait until every event made so far is acknowledged or dropped; `False` if time ran out first."""
+        return self._queue.flush(None if timeout_ms is None else timeout_ms / 1000)
+
+    def close(self, timeout_ms: int | None = None) -> bool:
+        """Send what waits and the last report, then stop; `True` if nothing had to be given up.
+
+        Events that cannot be sent in time (default `close_timeout_ms`) are given up and counted as
+        `closed`, as is every event made afterwards. Also called when the process exits.
+        """
+        timeout_s = (self._settings.close_timeout_ms if timeout_ms is None else timeout_ms) / 1000
+        with self._closing:
+            with self._starting:  # no thread begins once the queue is closed
+                self._queue.close(time.monotonic() + timeout_s * (1 - _REPORT_SHARE))
+            if self._thread is None:
+                self._sender.run()
+            else:
+                self._thread.join(timeout_s)
+            if self._thread is not None and self._thread.is_alive():
+                self._queue.give_up()  # its one request is still out; what the answer settles stays exact
+            else:
+                self._thread = None
+                self._transport.close()
+        lifecycle.closed(self)
+        figures = self._queue.figures()
+        return not figures.pending and not figures.dropped.get("closed")
+
+    def begin_again(self) -> None:
+        """Start afresh in a forked child; the pending events stay the parent's."""
+        was_closing = self._queue.closing
+        self._begin()
+        if was_closing:
+            self._queue.close(0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self._url!r})"
+
+    def _begin(self) -> None:
+        """Make all that belongs to one instance: its ids, its queue, its sender, no thread yet."""
+        self._context_members = context_members(self._context)
+        self._ids = Ids()
+        self._queue = Queue(self._settings)
+        envelope = Envelope(self._ids.new(), self._context)
+        self._sender = Sender(self._queue, envelope, self._transport, self._headers, self._settings)
+        self._thread = None
+        self._starting = threading.Lock()
+        self._closing = threading.Lock()
+
+    def _add(self, event_type: str, given: EventFields) -> str:
+        fields = checked(event_type, cast("dict[str, Any]", given), EVENT_KINDS)
+        context = fields.pop("context", None)
+        members = self._context_members
+        if context is not None:
+            members = context_members(_merged(self._context, context))
+        event_id: str | None = fields.get("event_id")
+        if event_id is None:
+            event_id = fields["event_id"] = self._ids.new()
+        if "time" not in fields:
+            fields["time"] = time.time_ns() // 1_000_000
+        fields["event_type"] = event_type
+        self._queue.add(members, encode(fields)[1:])
+        if self._thread is None:
+            self._start()
+        return event_id
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None or self._queue.closing:
+                lifecycle.opened(self)  # closed already: the exit still has this drop to report
+                return
+            thread = threading.Thread(target=self._sender.run, name="sillok-sdk-sender", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down: close() will send instead
+                return
+            self._thread = thread
+            lifecycle.close_at_child_exit()
+
+
+def _merged(base: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base, **checked("context", dict(context), CONTEXT_KINDS)}
+
+
+def _headers(write_key: str) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {checked_write_key(write_key)}",
+        "Content-Type": "application/json",
+        "User-Agent": f"sillok-sdk {SDK}",
+    }

@@ -1,0 +1,284 @@
+"""The events that wait, and the figures of their account: one lock for both.
+
+An event is added to the *open* batch of its context. A batch is *cut* when it is full, when it is
+`flush_interval` old, or when somebody flushes; only cut batches are sent, the earliest due first.
+A replay with thousands of contexts thus gets one growing batch for each, and events of one context
+are never reordered.
+
+Always true, whenever the lock is free:
+
+- created = pending + acknowledged + dropped, and seq runs 1, 2, 3 … created.
+- A batch that has been tried stays first until it is acknowledged, split, dropped or given up.
+- What was cut is settled before anything that was cut later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sillok_sdk.settings import Settings
+
+
+class Batch:
+    """Encoded events of one context; without events it stands for a report alone."""
+
+    __slots__ = ("bytes", "context", "due", "events")
+
+    def __init__(self, context: bytes, due: float, events: list[bytes] | None = None) -> None:
+        self.context = context
+        self.due = due
+        self.events: list[bytes] = [] if events is None else events
+        self.bytes = sum(map(len, self.events))
+
+
+class Figures(NamedTuple):
+    """The account of one client instance, cumulative."""
+
+    created: int
+    pending: int
+    dropped: dict[str, int]
+
+
+class Queue:
+    """Holds events between the callers and the one sender."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._batch_events = settings.batch_events
+        self._batch_bytes = settings.batch_bytes
+        self._events_max = settings.queue_events_max
+        self._bytes_max = settings.queue_bytes_max
+        self._interval = settings.flush_interval_ms / 1000
+        self._clock = clock
+        self._lock = threading.RLock()  # a signal handler may track while the main thread does
+        self._wake = threading.Condition(self._lock)  # the sender waits on it
+        self._settled = threading.Condition(self._lock)  # those who flush wait on it
+
+        self._open: dict[bytes, Batch] = {}  # by context, the oldest first
+        self._cut: deque[Batch] = deque()
+        self._bytes = 0
+        self._created = 0
+        self._pending = 0
+        self._dropped: dict[str, int] = {}
+        self._reported = Figures(0, 0, {})  # what a 200 last answered
+
+        self._idle = False  # the sender waits for events, not for a pause to end
+        self._flying = False  # the first cut batch is with the transport
+        self._closing = False
+        self._deadline = 0.0
+        self._gave_up = False
+        self._last_report_tried = False
+
+    # --- the callers' side
+
+    def add(self, context: bytes, members: bytes) -> None:
+        """Give the event its seq and keep it, or count it as dropped."""
+        with self._lock:
+            self._created = seq = self._created + 1
+            self._pending += 1
+            if self._closing:
+                self._drop("closed", 1)
+                return
+            event = b'{"seq":%d,%b' % (seq, members)
+            size = len(event)
+            if self._pending > self._events_max or self._bytes + size > self._bytes_max:
+                self._drop("queue_full", 1)
+                return
+            self._bytes += size
+            batch = self._open.get(context)
+            if batch is not None and batch.bytes + size > self._batch_bytes:
+                self._cut_batch(batch)
+                batch = None
+            if batch is None:
+                batch = self._open[context] = Batch(context, self._clock() + self._interval)
+                if self._idle and len(self._open) == 1:
+                    self._wake.notify()  # the sender knew of nothing to wait for
+            batch.events.append(event)
+            batch.bytes += size
+            if len(batch.events) >= self._batch_events or batch.bytes >= self._batch_bytes:
+                self._cut_batch(batch)
+
+    def flush(self, timeout_s: float | None) -> bool:
+        """Cut everything and wait until it is settled; `False` if that took too long."""
+        with self._lock:
+            self._cut_all()
+            target = self._let_in()
+            return self._settled.wait_for(lambda: self._let_in() - self._pending >= target, timeout_s)
+
+    def close(self, deadline: float) -> None:
+        """Take no more events; have the sender work without waiting for company, until the deadline."""
+        with self._lock:
+            self._closing = True
+            self._deadline = deadline
+            self._last_report_tried = False
+            self._cut_all()
+            self._wake.notify()
+
+    def give_up(self) -> None:
+        """Drop what waits. A batch that is with the transport stays pending until its fate is known."""
+        with self._lock:
+            self._give_up()
+
+    def figures(self) -> Figures:
+        """Return the account as it stands."""
+        with self._lock:
+            return self._figures()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
+    @property
+    def deadline(self) -> float:
+        """When the sender gives up; meaningful while closing."""
+        return self._deadline
+
+    # --- the sender's side
+
+    def next(self) -> Batch | None:
+        """Wait for a batch that is due; `None` when closing and nothing is left to say."""
+        with self._lock:
+            while True:
+                batch = self._take()
+                if batch is not None or self._closing:
+                    return batch
+                oldest = next(iter(self._open.values()), None)
+                self._idle = True
+                self._wake.wait(None if oldest is None else oldest.due - self._clock())
+                self._idle = False
+
+    def take(self) -> Batch | None:
+        """Return the batch that is due, without waiting."""
+        with self._lock:
+            return self._take()
+
+    def pause(self, seconds: float, *, firm: bool) -> None:
+        """Wait. Closing ends a pause that is not firm, and gives up if the pause would outlast it."""
+        with self._lock:
+            was_closing = self._closing
+            end = self._clock() + seconds
+            while (left := end - self._clock()) > 0:
+                if self._closing and not was_closing and not firm:
+                    return
+                if self._closing and end > self._deadline:
+                    self._give_up()
+                    return
+                self._wake.wait(left)
+
+    def acknowledge(self, batch: Batch, figures: Figures) -> None:
+        """Settle a batch, and the figures sent with it: a 200 answered them."""
+        with self._lock:
+            self._flying = False
+            self._reported = figures
+            if batch.events:
+                self._remove(batch)
+                self._pending -= len(batch.events)
+                self._settled.notify_all()
+
+    def split(self, batch: Batch) -> None:
+        """Put the two halves in the place of the batch."""
+        with self._lock:
+            self._remove(batch)
+            middle = len(batch.events) // 2
+            for half in (batch.events[middle:], batch.events[:middle]):
+                self._cut.appendleft(Batch(batch.context, batch.due, half))
+            self._bytes += batch.bytes
+            self._end_try()
+
+    def drop(self, batch: Batch, reason: str, figures: Figures) -> None:
+        """Give up on a batch that was refused; a refused report is not repeated until it changes."""
+        with self._lock:
+            if batch.events:
+                self._remove(batch)
+                self._drop(reason, len(batch.events))
+            else:
+                self._reported = figures
+            self._flying = False
+
+    def keep(self) -> None:
+        """Leave the tried batch in its place: it was not accepted."""
+        with self._lock:
+            self._end_try()
+
+    # --- with the lock held
+
+    def _take(self) -> Batch | None:
+        now = self._clock()
+        if self._closing and now >= self._deadline:
+            self._give_up()
+        # Whoever was due first goes first. So nothing overtakes a batch that was tried: had an open one been
+        # due before it, that one would have been taken, and those opened since are due later.
+        oldest = next(iter(self._open.values()), None)
+        if oldest is not None and oldest.due <= now and not (self._cut and self._cut[0].due < oldest.due):
+            self._cut.appendleft(self._open.pop(oldest.context))
+        if self._cut:
+            self._flying = True
+            return self._cut[0]
+        return Batch(b"", now) if self._must_report() else None
+
+    def _must_report(self) -> bool:
+        """Whether nothing is pending, yet the collector does not know the figures.
+
+        While running, a `pending` that has since arrived needs no request of its own: the collector can
+        count what arrived. A drop does, because nothing else may follow it.
+        """
+        figures = self._figures()
+        if figures.pending:
+            return False
+        if not self._closing:
+            return (figures.created, figures.dropped) != (self._reported.created, self._reported.dropped)
+        if self._gave_up and self._last_report_tried:
+            return False
+        self._last_report_tried = self._gave_up
+        return figures != self._reported
+
+    def _cut_batch(self, batch: Batch) -> None:
+        del self._open[batch.context]
+        batch.due = self._clock()
+        self._cut.append(batch)
+        if self._idle:
+            self._wake.notify()
+
+    def _cut_all(self) -> None:
+        for batch in list(self._open.values()):
+            self._cut_batch(batch)
+
+    def _remove(self, batch: Batch) -> None:
+        assert self._cut[0] is batch  # noqa: S101  a tried batch stays first
+        self._cut.popleft()
+        self._bytes -= batch.bytes
+
+    def _end_try(self) -> None:
+        self._flying = False
+        if self._gave_up:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._gave_up = True
+        flying = self._cut.popleft() if self._flying else None
+        given_up = [*self._cut, *self._open.values()]
+        self._cut.clear()
+        self._open.clear()
+        self._bytes = 0
+        if flying is not None:
+            self._cut.append(flying)
+            self._bytes = flying.bytes
+        if given_up:
+            self._drop("closed", sum(len(batch.events) for batch in given_up))
+
+    def _drop(self, reason: str, count: int) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
+        self._pending -= count
+        self._settled.notify_all()
+
+    def _figures(self) -> Figures:
+        return Figures(self._created, self._pending, dict(self._dropped))
+
+    def _let_in(self) -> int:
+        return self._created - self._dropped.get("queue_full", 0)

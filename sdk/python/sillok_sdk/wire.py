@@ -1,0 +1,84 @@
+"""The body of `POST /v1/events`, and what each answer asks of the client.
+
+    {"sent_at": ms, "clients": [report], "context": {"client_id": …, …}, "events": [{"seq": 1, …}, …]}
+
+Events and contexts arrive here as bytes that were encoded once; a retry joins the same bytes again under
+a new `sent_at` and new figures.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from sillok_sdk.encode import encode
+from sillok_sdk.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sillok_sdk.queue import Batch, Figures
+
+SDK = f"python/{__version__}"
+
+
+class Order(Enum):
+    """What the client does next with a batch."""
+
+    DONE = "done"
+    SPLIT = "split"  # in two; a single event is dropped
+    HOLD = "hold"  # keep everything, come back slowly
+    PLAIN = "plain"  # send again, uncompressed
+    WAIT = "wait"  # as long as Retry-After says
+    RETRY = "retry"  # no usable answer: back off, send the same events again
+
+
+_ORDERS = {
+    200: Order.DONE,
+    400: Order.SPLIT,
+    401: Order.HOLD,
+    403: Order.HOLD,
+    413: Order.SPLIT,
+    415: Order.PLAIN,
+    429: Order.WAIT,
+    503: Order.WAIT,
+}
+
+
+def order(status: int) -> Order:
+    """Return what an HTTP status asks for. Only 200 is success: no other 2xx promises anything."""
+    return _ORDERS.get(status, Order.RETRY)
+
+
+def context_members(context: Mapping[str, Any]) -> bytes:
+    """Return the context as JSON without its braces; equal contexts give equal bytes."""
+    return encode(dict(sorted(context.items())))[1:-1]
+
+
+class Envelope:
+    """Wraps the batches of one client instance."""
+
+    def __init__(self, client_id: str, context: Mapping[str, Any]) -> None:
+        about = {"id": client_id, "sdk": SDK, "platform": context.get("platform")}
+        about["app_version"] = context.get("app_version")
+        self._about = encode({name: value for name, value in about.items() if value is not None})[:-1]
+        self._client_id = encode({"client_id": client_id})[:-1]
+        self._context = context_members(context)
+
+    def body(self, batch: Batch, figures: Figures, sent_at: int) -> bytes:
+        """Return the whole body. A batch without events carries the report alone."""
+        context = batch.context if batch.events else self._context
+        return b"".join(
+            (
+                b'{"sent_at":%d,"clients":[' % sent_at,
+                self._about,
+                b',"created":%d,"pending":%d,"dropped":' % (figures.created, figures.pending),
+                encode(figures.dropped),
+                b'}],"context":',
+                self._client_id,
+                b"," + context if context else b"",
+                b'},"events":[',
+                b",".join(batch.events),
+                b"]}",
+            )
+        )

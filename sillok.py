@@ -1,0 +1,223 @@
+"""The command: parse, load settings, build, run. No logic of its own."""
+
+import argparse
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from rich.console import Console
+
+from collector_server.supervisor import Supervisor
+from commands.children import stop_with_signals, stop_with_stdin
+from commands.demo import run_demo
+from commands.doctor import examine
+from commands.report import print_books
+from commands.settings import Settings, load_settings, refuse_database_credentials
+from commands.up import Installation
+from contract.errors import SillokError, UsageError
+from processor.books import read_books
+from processor.run import Processor
+from storage.embedded import running_dsn
+from storage.loader import Loader
+from storage.logs import configure_logs
+from storage.migrate import migrate
+from storage.postgres import connect
+
+_SEOUL: Final = ZoneInfo("Asia/Seoul")
+OK, PROBLEM, WRONG = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 for fine, 1 for a problem found, 2 for wrong usage or settings."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = _settings(options)
+        configure_logs(settings.log.level)
+        command: Callable[[Settings, argparse.Namespace], int] = options.command
+        return command(settings, options)
+    except SillokError as error:
+        sys.stderr.write(f"sillok: {error}\n")
+        return WRONG if isinstance(error, UsageError) else PROBLEM
+    except KeyboardInterrupt:
+        return PROBLEM
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if options.settings_from_stdin:
+        return msgspec.json.decode(_first_line(), type=Settings)
+    return load_settings(options.config, os.environ)
+
+
+def _first_line() -> bytes:
+    """Read one line from standard input without taking what comes after it."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return bytes(line)
+
+
+def _stop_event(options: argparse.Namespace) -> threading.Event:
+    stop = threading.Event()
+    stop_with_signals(stop)
+    if options.settings_from_stdin:
+        stop_with_stdin(stop)
+    return stop
+
+
+def _dsn(settings: Settings, section: str) -> str:
+    """Return the section's database; without one, the embedded PostgreSQL if it runs on this folder."""
+    dsn: str = getattr(settings, section).dsn
+    found = dsn or running_dsn(Path(settings.data.folder) / "postgres")
+    if not found:
+        raise UsageError(
+            f"no database: set `dsn` in [{section}] (SILLOK_{section.upper()}_DSN), or start `sillok up` on this folder"
+        )
+    return found
+
+
+def _up(settings: Settings, _options: argparse.Namespace) -> int:
+    stop = threading.Event()
+    stop_with_signals(stop)
+    with Installation(settings) as installation:
+        installation.announce()
+        installation.run(stop)
+    return OK
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    refuse_database_credentials(settings, os.environ)
+    supervisor = Supervisor(settings.serve, settings.located_spool(), settings.log.level)
+    return asyncio.run(supervisor.run(stop_with_stdin=options.settings_from_stdin))
+
+
+def _load(settings: Settings, options: argparse.Namespace) -> int:
+    stop = _stop_event(options)
+    loader = Loader(
+        settings.load, _dsn(settings, "load"), settings.spool_folder(), settings.spool.archive_grace_days
+    )
+    loader.run(stop, once=options.once)
+    return OK
+
+
+def _process(settings: Settings, options: argparse.Namespace) -> int:
+    stop = _stop_event(options)
+    Processor(settings.process, _dsn(settings, "process")).run(stop, once=options.once)
+    return OK
+
+
+def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
+    with connect(_dsn(settings, "migrate"), application="sillok migrate") as connection:
+        names = list(migrate(connection))
+    sys.stdout.write(
+        "".join(f"applied {name}\n" for name in names) or "nothing to do: the schema is up to date\n"
+    )
+    return OK
+
+
+def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
+    range_from, range_until = _range(options)
+    with connect(
+        _dsn(settings, "process"), role="sillok_processor", application="sillok reconcile"
+    ) as connection:
+        books = read_books(connection, range_from, range_until)
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(books)).decode() + "\n")
+    else:
+        print_books(books, _console())
+    return OK if books.balanced else PROBLEM
+
+
+def _range(options: argparse.Namespace) -> tuple[datetime, datetime]:
+    """Return whole minutes: a day (default today, Korean time), or from … until."""
+    day = options.day or datetime.now(_SEOUL).replace(hour=0, minute=0, second=0, microsecond=0)
+    range_from = options.range_from or day
+    range_until = options.range_until or (
+        day + timedelta(days=1) if options.range_from is None else datetime.now(_SEOUL)
+    )
+    if range_until <= range_from:
+        raise UsageError("--until must be later than --from")
+    return range_from.replace(second=0, microsecond=0), range_until.replace(second=0, microsecond=0)
+
+
+def _doctor(settings: Settings, options: argparse.Namespace) -> int:
+    dsn = settings.process.dsn or running_dsn(Path(settings.data.folder) / "postgres")
+    findings = list(examine(settings, dsn))
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(findings)).decode() + "\n")
+    else:
+        console = _console()
+        for finding in findings:
+            mark = "[red]!![/]" if finding.advice else "[green]ok[/]"
+            advice = f"\n   → {finding.advice}" if finding.advice else ""
+            console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
+    return PROBLEM if any(finding.advice for finding in findings) else OK
+
+
+def _demo(settings: Settings, _options: argparse.Namespace) -> int:
+    return run_demo(settings, _console())
+
+
+def _console() -> Console:
+    """Return the terminal; where there is none, tables may be wide."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def _moment(text: str) -> datetime:
+    """Read a day or a time; without an offset it is Korean."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=_SEOUL)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sillok",
+        description="Collects behaviour events on your own machines: durable when acknowledged, cleaned exactly "
+        "once, with books that prove it. `sillok up` runs everything on this machine.",
+        epilog="Exit status: 0 fine, 1 a problem was found, 2 wrong usage or settings.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[Settings, argparse.Namespace], int], help_: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_, description=help_[:1].upper() + help_[1:] + ".")
+        command.add_argument(
+            "--config", metavar="FILE", help="settings (default: $SILLOK_CONFIG, ./sillok.toml)"
+        )
+        command.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
+        command.set_defaults(command=run)
+        return command
+
+    add("up", _up, "run everything on this machine: database, collector, loader, processor")
+    add("serve", _serve, "run the collector: HTTP in, spool out; holds no database credentials")
+    for name, run, help_ in (
+        ("load", _load, "run the loader: sealed spool segments into raw.events"),
+        ("process", _process, "run the processor: raw.events into clean"),
+    ):
+        add(name, run, help_).add_argument(
+            "--once", action="store_true", help="stop when nothing is left to do"
+        )
+    reconcile = add(
+        "reconcile", _reconcile, "print the books of a day or a range; exit 0 only when they balance"
+    )
+    reconcile.add_argument("--day", type=_moment, metavar="DATE", help="a Korean day (default: today)")
+    reconcile.add_argument("--from", dest="range_from", type=_moment, metavar="TIME", help="start, inclusive")
+    reconcile.add_argument("--until", dest="range_until", type=_moment, metavar="TIME", help="end, exclusive")
+    reconcile.add_argument("--json", action="store_true", help="print JSON")
+    add("migrate", _migrate, "bring the database's schema up to date")
+    add("doctor", _doctor, "check everything and say what to do").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    add("demo", _demo, "run everything in a temporary folder with simulated visitors, and print the books")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

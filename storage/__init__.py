@@ -1,0 +1,1 @@
+"""What is durable: the spool, the database, and the way from one to the other."""

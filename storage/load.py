@@ -1,0 +1,447 @@
+"""The loader: one sealed segment becomes one transaction and one ledger row, or nothing at all.
+
+Always true:
+
+- The ledger row is written first: a second loader of the same segment blocks on its key, then fails.
+- COPY's own row count is asserted before the commit. (`\\.` inside COPY text ends a copy successfully and
+  drops the rest; binary COPY has no such mark, and the count is the second belt.)
+- A segment is released only after its commit. An unknown end of a commit is settled by asking the ledger.
+- The same name with other contents is never loaded and never released.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import psycopg
+import structlog
+import zstandard
+from msgspec import UNSET, Struct
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
+from psycopg.types.json import Jsonb
+
+from contract.errors import SegmentChanged, SpoolFormatError
+from contract.event import ClientReport, StoredBatch, decode_stored_batch
+from contract.outcome import DeadLetterReason, Outcome
+from storage.postgres import is_passing, read_sql
+from storage.rows import COLUMN_TYPES, COLUMNS, received_at, rows_of
+from storage.spool.folder import SegmentId, SlotFolder
+from storage.spool.frame import Frame, FrameMeta, decode_meta
+from storage.spool.reader import Segment, parse_segment
+from storage.spool.segment import Footer, TallyRow
+from storage.spool.tally import Tally, minute_of
+
+log: Final = structlog.get_logger()
+_COPY: Final = f"copy raw.events ({', '.join(COLUMNS)}) from stdin (format binary)"
+
+
+class DeadLetter(Struct, frozen=True):
+    """One event that cannot be loaded."""
+
+    received_at_us: int
+    source: str
+    event_type: str
+    event_id: Any
+    reason: str
+    detail: str
+    body: str | None
+
+
+class LoadReport(Struct, frozen=True):
+    """What one load did."""
+
+    segment: SegmentId
+    loaded: int
+    dead_lettered: int
+    damaged: int
+    rejected: int
+
+
+class _JsonbBytes(Dumper):
+    """JSON that is already text, as binary jsonb: version byte 1, then the text."""
+
+    format = Format.BINARY
+    oid = psycopg.adapters.types["jsonb"].oid
+
+    def dump(self, obj: bytes) -> Buffer | None:
+        return b"\1" + obj
+
+
+class _Miscounted(Exception):  # noqa: N818 - control flow within one load
+    """The payload did not hold what the ledger row said: roll back and write it anew."""
+
+
+class _Contents:
+    """What the loader read from one segment: the payload itself, counted afresh at every pass."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.refused: dict[Any, str] = {}
+        """Row number within the segment → PostgreSQL's reason, from bisection."""
+        self.reset()
+
+    def reset(self) -> None:
+        self.tally = Tally()
+        self.dead: list[DeadLetter] = []
+        self.rejected: list[tuple[Any, ...]] = []
+        self.clients: dict[tuple[str, str], tuple[ClientReport, int]] = {}
+        self.rows = 0
+
+    def batches(self) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
+        """Yield every batch that can be decoded; what cannot becomes dead letters."""
+        for group in self.segment.groups:
+            try:
+                frames = list(self.segment.frames(group))
+            except (ValueError, zstandard.ZstdError) as error:
+                self._unreadable(group.header.until_us, "", group.header.accepted, error)
+                continue
+            for frame in frames:
+                yield from self._batch(frame)
+
+    def _batch(self, frame: Frame) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
+        meta: FrameMeta | None = None
+        try:
+            meta = decode_meta(frame.meta)
+            batch = decode_stored_batch(frame.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            source, accepted = (meta.source, meta.accepted) if meta else ("", 0)
+            self._unreadable(frame.received_at_us, source, accepted, error)
+            return
+        yield frame.received_at_us, meta, batch
+
+    def _unreadable(self, received_at_us: int, source: str, events: int, error: Exception) -> None:
+        detail = f"{type(error).__name__}: the frame's bytes are intact but cannot be decoded by this version"
+        letter = DeadLetter(received_at_us, source, "", None, DeadLetterReason.FRAME_UNREADABLE, detail, None)
+        self.dead.extend([letter] * events)
+
+    def rows_to_copy(self, load_id: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows, counting as they go; rows PostgreSQL refused before become dead letters."""
+        self.reset()
+        for received_at_us, meta, batch in self.batches():
+            minute = minute_of(received_at_us)
+            self._note(received_at_us, load_id, meta, batch)
+            loaded = batch.events
+            if self.refused:
+                numbered = list(enumerate(batch.events, self.rows))
+                loaded = [event for number, event in numbered if number not in self.refused]
+                for number, event in numbered:
+                    if number in self.refused:
+                        self.dead.append(
+                            DeadLetter(
+                                received_at_us,
+                                meta.source,
+                                event.event_type,
+                                event.event_id,
+                                DeadLetterReason.ROW_REFUSED,
+                                self.refused[number],
+                                msgspec.json.encode(event).decode(),
+                            )
+                        )
+                        self.tally.add_events(minute, meta.source, Outcome.DEAD_LETTERED, [event])
+            self.tally.add_events(minute, meta.source, Outcome.LOADED, loaded)
+            self.rows += len(batch.events)
+            batch.events = loaded
+            yield from rows_of(load_id, received_at_us, meta, batch)
+
+    def _note(self, received_at_us: int, load_id: int, meta: FrameMeta, batch: StoredBatch) -> None:
+        received = received_at(received_at_us)
+        client_id = None if batch.context is UNSET else batch.context.client_id
+        for r in meta.rejects:
+            self.rejected.append(
+                (
+                    load_id,
+                    received,
+                    meta.source,
+                    meta.is_test,
+                    client_id,
+                    r.event_id,
+                    r.code,
+                    r.field,
+                    r.message,
+                    r.body,
+                )
+            )
+        for report in batch.clients:
+            key = (meta.source, report.id)
+            known = self.clients.get(key)
+            if known is None or _progress(report) > _progress(known[0]):
+                self.clients[key] = (report, received_at_us)
+
+
+def _progress(report: ClientReport) -> tuple[int, int, int]:
+    """Order an instance's cumulative reports: later ones made more, dropped more, or wait for less."""
+    return report.created, sum(report.dropped.values()), -report.pending
+
+
+def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int) -> LoadReport | None:
+    """Load one sealed segment and release it; None when it was loaded before.
+
+    Raises psycopg.Error when the database is in the way, SpoolFormatError or SegmentChanged when the
+    file is: it then stays where it is.
+    """
+    data = folder.files.read(folder.segment_path(number))
+    name = SegmentId(folder.spool_id, folder.slot, number)
+    digest = hashlib.sha256(data).digest()
+    if _is_loaded(connection, name, digest):
+        folder.release(number)
+        return None
+    segment = parse_segment(data)
+    if segment.footer is None:
+        raise SpoolFormatError(
+            f"segment {name} is sealed but its footer is damaged: `sillok spool` must write it off"
+        )
+    if (segment.header.spool_id, segment.header.slot, segment.header.segment) != (
+        name.spool_id,
+        name.slot,
+        number,
+    ):
+        raise SpoolFormatError(
+            f"segment {name} says of itself that it is another: it was renamed or copied here"
+        )
+    contents = _Contents(segment)
+    while True:
+        try:
+            report = _load(connection, name, digest, contents, segment.footer)
+        except _Miscounted:
+            continue
+        except psycopg.errors.UniqueViolation:
+            if not _is_loaded(connection, name, digest):
+                raise
+            folder.release(number)
+            return None
+        except psycopg.Error as error:
+            if is_passing(error) or not (error.sqlstate or "").startswith(("22", "23", "54")):
+                raise
+            _find_refused(connection, contents)
+            if not contents.refused:
+                raise
+            continue
+        folder.release(number)
+        return report
+
+
+def _is_loaded(connection: psycopg.Connection, name: SegmentId, digest: bytes) -> bool:
+    found = connection.execute(
+        "select content_sha256 from ops.loads where spool_id = %s and slot = %s and segment = %s",
+        (name.spool_id, name.slot, name.segment),
+    ).fetchone()
+    if found is not None and bytes(found[0]) != digest:
+        raise SegmentChanged(f"segment {name} was loaded with other contents: keep the file and find out why")
+    return found is not None
+
+
+def _load(
+    connection: psycopg.Connection, name: SegmentId, digest: bytes, contents: _Contents, footer: Footer
+) -> LoadReport:
+    """Do the one transaction; raise _Miscounted to do it again with better figures."""
+    groups = contents.segment.groups
+    readable = sum(group.header.accepted for group in groups)
+    damaged = footer.accepted + footer.damaged - readable
+    loaded, dead = readable - len(contents.dead), len(contents.dead)
+    loaded_hash = contents.tally.total(Outcome.LOADED)[1]
+    if not dead and not contents.rows:
+        loaded_hash = sum(group.header.hash_sum for group in groups) % 2**64
+    with connection.transaction():
+        _ensure_partitions(connection, contents.segment)
+        load_id = _insert_load(connection, name, digest, footer, loaded, loaded_hash, dead, damaged)
+        copied = _copy(connection, contents, load_id)
+        if (loaded, dead, loaded_hash) != (
+            contents.tally.total(Outcome.LOADED)[0],
+            len(contents.dead),
+            contents.tally.total(Outcome.LOADED)[1],
+        ):
+            raise _Miscounted
+        if copied != loaded:
+            raise AssertionError(f"COPY stored {copied} rows of {loaded}: the transaction is rolled back")
+        _insert_audit(connection, load_id, contents, footer)
+        _insert_findings(connection, load_id, contents)
+    if footer.received or damaged:
+        log.info(
+            "segment_loaded",
+            slot=name.slot,
+            segment=name.segment,
+            loaded=loaded,
+            rejected=footer.rejected,
+            dead_lettered=dead,
+            damaged=damaged,
+        )
+    return LoadReport(name, loaded, dead, damaged, footer.rejected)
+
+
+def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None:
+    """Make the Korean days from the segment's opening to its last group, ahead of the COPY."""
+    connection.execute(
+        "select ops.ensure_raw_partition(day::date) from generate_series("
+        "date_trunc('day', %s at time zone 'Asia/Seoul'), %s at time zone 'Asia/Seoul', '1 day') as day",
+        (
+            received_at(segment.header.opened_at_us),
+            received_at(
+                max([g.header.until_us for g in segment.groups], default=segment.header.opened_at_us)
+            ),
+        ),
+    )
+
+
+def _insert_load(
+    connection: psycopg.Connection,
+    name: SegmentId,
+    digest: bytes,
+    footer: Footer,
+    loaded: int,
+    loaded_hash: int,
+    dead: int,
+    damaged: int,
+) -> int:
+    row = connection.execute(
+        read_sql("storage.sql", "insert_load.sql"),
+        {
+            "spool_id": name.spool_id,
+            "slot": name.slot,
+            "segment": name.segment,
+            "content_sha256": digest,
+            "frames": footer.frames,
+            "received": footer.received,
+            "rejected": footer.rejected,
+            "accepted": footer.accepted + footer.damaged,
+            "accepted_hash_sum": footer.hash_sum,
+            "loaded": loaded,
+            "loaded_hash_sum": loaded_hash,
+            "dead_lettered": dead,
+            "damaged": damaged,
+            "until": received_at(footer.until_us),
+            "final": footer.final,
+            "recovered": footer.recovered,
+            "torn_bytes": footer.torn_bytes,
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101 - `returning` returns
+    return int(row[0])
+
+
+def _copy(connection: psycopg.Connection, contents: _Contents, load_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.adapters.register_dumper(bytes, _JsonbBytes)
+        with cursor.copy(_COPY) as copy:
+            copy.set_types(COLUMN_TYPES)
+            for row in contents.rows_to_copy(load_id):
+                copy.write_row(row)
+        return cursor.rowcount
+
+
+def _insert_audit(connection: psycopg.Connection, load_id: int, contents: _Contents, footer: Footer) -> None:
+    """Write down both counts: the writer's, from the footer, and our own, from the payload."""
+    rows = [("spool", load_id, *_audit_values(row)) for row in footer.tally]
+    rows += [("load", load_id, *_audit_values(row)) for row in contents.tally.rows()]
+    rows += [("load", load_id, *_audit_values(row)) for row in _missing(footer, contents)]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.audit (stage, load_id, minute, source, event_type, outcome, events, hash_sum)"
+            " values (%s, %s, to_timestamp(%s), %s, %s, %s, %s, %s)",
+            rows,
+        )
+
+
+def _audit_values(row: TallyRow) -> tuple[Any, ...]:
+    return row.minute, row.source, row.event_type, row.outcome, row.events, row.hash_sum
+
+
+def _missing(footer: Footer, contents: _Contents) -> list[TallyRow]:
+    """Return, cell by cell, what the footer promised and the payload no longer holds."""
+    found: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for row in contents.tally.rows():
+        events, total = found.get((row.minute, row.source, row.event_type), (0, 0))
+        found[row.minute, row.source, row.event_type] = (events + row.events, total + row.hash_sum)
+    undecoded = len([letter for letter in contents.dead if letter.event_id is None])
+    missing: list[TallyRow] = []
+    for row in footer.tally:
+        if row.outcome != Outcome.ACCEPTED:
+            continue
+        events, total = found.get((row.minute, row.source, row.event_type), (0, 0))
+        if events != row.events:
+            outcome = Outcome.DEAD_LETTERED if undecoded else Outcome.DAMAGED
+            missing.append(
+                TallyRow(row.minute, row.source, row.event_type, outcome, row.events - events,
+                         (row.hash_sum - total) % 2**64)
+            )  # fmt: skip
+    return missing
+
+
+def _insert_findings(connection: psycopg.Connection, load_id: int, contents: _Contents) -> None:
+    with connection.cursor() as cursor:
+        if contents.rejected:
+            cursor.executemany(
+                "insert into ops.rejected (load_id, received_at, source, is_test, client_id, event_id, code, field,"
+                " message, body) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                contents.rejected,
+            )
+        if contents.dead:
+            cursor.executemany(
+                "insert into ops.dead_letters"
+                " (stage, load_id, received_at, source, event_type, event_id, reason, detail, body)"
+                " values ('load', %s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    (
+                        load_id,
+                        received_at(d.received_at_us),
+                        d.source,
+                        d.event_type,
+                        d.event_id,
+                        d.reason,
+                        d.detail,
+                        d.body,
+                    )
+                    for d in contents.dead
+                ],
+            )
+        for (source, client_id), (report, seen_us) in sorted(contents.clients.items()):
+            cursor.execute(
+                read_sql("storage.sql", "upsert_client.sql"),
+                {
+                    "source": source,
+                    "client_id": client_id,
+                    "sdk": report.sdk,
+                    "platform": report.platform,
+                    "app_version": report.app_version,
+                    "created": report.created,
+                    "pending": report.pending,
+                    "dropped": Jsonb(report.dropped),
+                    "dropped_total": sum(report.dropped.values()),
+                    "seen": received_at(seen_us),
+                },
+            )
+
+
+def _find_refused(connection: psycopg.Connection, contents: _Contents) -> None:
+    """Find the rows PostgreSQL refuses, by bisection in transactions that are always rolled back."""
+    contents.refused = {}
+    rows = list(contents.rows_to_copy(0))
+    ranges = [(0, len(rows))]
+    while ranges:
+        start, end = ranges.pop()
+        reason = _try_copy(connection, rows[start:end])
+        if reason is None:
+            continue
+        if end - start == 1:
+            contents.refused[start] = reason
+            continue
+        middle = (start + end) // 2
+        ranges += [(start, middle), (middle, end)]
+    contents.reset()
+
+
+def _try_copy(connection: psycopg.Connection, rows: list[tuple[Any, ...]]) -> str | None:
+    """Return PostgreSQL's reason for refusing these rows, without any value of theirs; None when it takes them."""
+    try:
+        with connection.transaction(force_rollback=True), connection.cursor() as cursor:
+            cursor.adapters.register_dumper(bytes, _JsonbBytes)
+            with cursor.copy(_COPY) as copy:
+                copy.set_types(COLUMN_TYPES)
+                for row in rows:
+                    copy.write_row(row)
+    except psycopg.Error as error:
+        if is_passing(error):
+            raise
+        return f"{error.sqlstate}: {type(error).__name__}"
+    return None

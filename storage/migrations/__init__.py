@@ -1,0 +1,1 @@
+"""Numbered migrations, read by `storage.migrate`."""

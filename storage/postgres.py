@@ -1,0 +1,80 @@
+"""PostgreSQL: connecting with the right role, reading a `.sql` file by name, telling errors apart."""
+
+import functools
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+
+from contract.errors import DatabaseRefused, DatabaseUnavailable
+
+# Passing trouble by SQLSTATE class: connection, resources, shutdown, serialisation; and a lock timeout.
+_PASSING: Final = ("08", "53", "57", "40", "55P03")
+# Waiting does not mend these: wrong password or user, no such database, no such role.
+_REFUSED: Final = ("28", "3D000", "42704", "22023")
+
+
+class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`."""
+
+    dsn: str = ""
+    """A libpq connection string or URI. Empty: the embedded PostgreSQL of `sillok up`."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(dsn={'…' if self.dsn else ''!r})"
+
+
+def connect(dsn: str, *, role: str | None = None, application: str = "sillok") -> psycopg.Connection:
+    """Open a connection; raise DatabaseUnavailable when waiting may help, else DatabaseRefused.
+
+    `role` is what the session works as; it needs no rights beyond.
+    """
+    try:
+        connection = psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=10,
+            application_name=application,
+            options="-c timezone=Asia/Seoul -c client_min_messages=warning",
+        )
+    except psycopg.OperationalError as error:
+        raise _classify(error) from error
+    try:
+        if role is not None:
+            connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(role)))
+    except psycopg.Error as error:
+        connection.close()
+        if is_passing(error):
+            raise DatabaseUnavailable from error
+        raise DatabaseRefused(
+            f"PostgreSQL did not let this user act as `{role}`: run `sillok migrate`, then `grant {role} to <user>`"
+        ) from error
+    return connection
+
+
+def _classify(error: psycopg.OperationalError) -> Exception:
+    """Tell a database that is away from one that says no; the DSN, and so the password, is never repeated."""
+    state = error.sqlstate or ""
+    text = str(error)
+    reason = text.strip().splitlines()[-1].split("FATAL:")[-1].strip() if text.strip() else "no reason given"
+    refused = state.startswith(_REFUSED) or (
+        not state and any(word in text for word in ("password", "no pg_hba.conf entry", "does not exist"))
+        and "No such file" not in text
+    )  # fmt: skip
+    if refused:
+        return DatabaseRefused(f"PostgreSQL refuses the connection: {reason}; check the dsn in the settings")
+    return DatabaseUnavailable(f"PostgreSQL cannot be reached: {reason}")
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Say whether the same work may succeed later without anybody changing the data."""
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        return True
+    return (error.sqlstate or "").startswith(_PASSING)
+
+
+@functools.cache
+def read_sql(package: str, name: str) -> str:
+    """Return the text of a `.sql` file that ships with a package."""
+    return (files(package) / name).read_text(encoding="utf-8")

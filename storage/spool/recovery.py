@@ -1,0 +1,148 @@
+"""After an unclean end: classify, keep every valid frame, move bad bytes aside, never delete.
+
+A segment left `.open` is rewritten: its valid groups are copied into a new file that is sealed with a
+`recovered` footer. When bad bytes were found the old file goes to `damaged/` as it is. Nothing is ever
+appended to a file that a crash left behind, and a segment that cannot be read at all is set aside, so
+that recovery never ends in a crash loop.
+
+- torn:    bad bytes past everything any group header knew to be synced. Nothing in them was
+           acknowledged, because acknowledgements follow the sync.
+- damaged: bad bytes before that point: acknowledged events may be lost, and the footer says how many
+           a readable header promised.
+"""
+
+from typing import Final
+
+import structlog
+import zstandard
+from msgspec import Struct
+
+from contract.errors import SpoolFormatError
+from contract.event import decode_stored_batch
+from contract.outcome import Outcome
+from storage.spool.folder import OPEN, SlotFolder
+from storage.spool.frame import decode_meta
+from storage.spool.reader import Segment, parse_segment
+from storage.spool.segment import HEADER_BYTES, Footer, SegmentHeader, pack_footer
+from storage.spool.tally import Tally
+
+log: Final = structlog.get_logger()
+_RECOVERING: Final = ".recovering"
+
+
+class Findings(Struct):
+    """What recovery found in one slot."""
+
+    segments: int = 0
+    torn_bytes: int = 0
+    damaged_events: int = 0
+    unreadable: int = 0
+
+
+def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
+    """Seal what a crash left open; raise OSError only when the disk itself refuses.
+
+    `now_us` is the wall clock: every frame of this slot was received before it.
+    """
+    findings = Findings()
+    for name in folder.files.names(folder.path):
+        if name.endswith(_RECOVERING):
+            folder.files.remove(folder.path / name)
+    for number in folder.segments(OPEN):
+        findings.segments += 1
+        path = folder.segment_path(number, OPEN)
+        if folder.segment_path(number).exists():
+            # The last recovery sealed the copy and ended before it moved the original aside.
+            _set_aside(folder, number)
+            continue
+        data = folder.files.read(path)
+        if len(data) < HEADER_BYTES:
+            # The crash came before the header was synced, so no group can have been.
+            data = SegmentHeader(folder.spool_id, folder.slot, number, now_us).pack()
+        try:
+            segment = parse_segment(data)
+        except SpoolFormatError as error:
+            findings.unreadable += 1
+            log.error("segment_unreadable", slot=folder.slot, segment=number, reason=str(error))
+            _set_aside(folder, number)
+            continue
+        footer = _recovered_footer(segment)
+        _seal_copy(folder, number, segment, footer)
+        findings.torn_bytes += footer.torn_bytes
+        findings.damaged_events += footer.damaged
+        log.warning(
+            "segment_recovered",
+            slot=folder.slot,
+            segment=number,
+            accepted=footer.accepted,
+            torn_bytes=footer.torn_bytes,
+            damaged=footer.damaged,
+        )
+    return findings
+
+
+def _recovered_footer(segment: Segment) -> Footer:
+    """Count what is readable, group by group, from the payload itself."""
+    if segment.footer is not None:
+        return segment.footer
+    tally = Tally()
+    frames = received = rejected = 0
+    for group in segment.groups:
+        frames += group.header.frames
+        rejected += group.header.rejected
+        try:
+            for frame in segment.frames(group):
+                meta = decode_meta(frame.meta)
+                received += meta.received
+                tally.add_batch(frame.received_at_us, meta, decode_stored_batch(frame.body).events)
+        except (ValueError, zstandard.ZstdError):
+            # Intact bytes that cannot be decoded: the header's count stands, the loader finds the reason.
+            log.exception("group_undecodable", segment=segment.header.segment, at=group.start)
+    durable = max((g.header.durable_bytes for g in segment.groups), default=HEADER_BYTES)
+    damaged = [bad for bad in segment.bad if bad.start < durable]
+    torn = [bad for bad in segment.bad if bad.start >= durable]
+    accepted, hash_sum = tally.total(Outcome.ACCEPTED)
+    return Footer(
+        groups=len(segment.groups),
+        frames=frames,
+        received=received,
+        accepted=accepted,
+        rejected=rejected,
+        hash_sum=hash_sum,
+        until_us=max((g.header.until_us for g in segment.groups), default=segment.header.opened_at_us),
+        recovered=True,
+        damaged=sum(bad.header.accepted for bad in damaged if bad.header),
+        torn_bytes=sum(bad.end - bad.start for bad in torn),
+        tally=tally.rows(),
+    )
+
+
+def _seal_copy(folder: SlotFolder, number: int, segment: Segment, footer: Footer) -> None:
+    """Write header, valid groups and footer into a new file; seal it; then deal with the old one."""
+    files = folder.files
+    copy = folder.segment_path(number, _RECOVERING)
+    fd = files.create(copy)
+    try:
+        files.write(fd, segment.header.pack())
+        for group in segment.groups:
+            files.write(fd, segment.data[group.start : group.end])
+        sequence = segment.groups[-1].header.sequence + 1 if segment.groups else 0
+        files.write(fd, pack_footer(footer, segment.header.seed, sequence=sequence))
+        files.sync(fd)
+    finally:
+        files.close(fd)
+    files.rename(copy, folder.segment_path(number))
+    files.sync_folder(folder.path)
+    if segment.bad:
+        _set_aside(folder, number)
+    else:
+        # Every byte of it stands in the sealed copy, which is synced.
+        files.remove(folder.segment_path(number, OPEN))
+    files.sync_folder(folder.path)
+
+
+def _set_aside(folder: SlotFolder, number: int) -> None:
+    path = folder.segment_path(number, OPEN)
+    folder.files.rename(path, folder.damaged / path.name)
+    folder.files.sync_folder(folder.damaged)
+    folder.files.sync_folder(folder.path)

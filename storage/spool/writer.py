@@ -1,0 +1,356 @@
+"""The one thread of a slot that writes: group commit, sealing, and an honest answer when the disk fails.
+
+While one `fdatasync` runs, the next group collects. Each turn takes all that waits, writes it as one
+group, syncs once, and wakes every waiting request. No timer delays anybody.
+
+Always true:
+
+- `on_durable` is called with no error only after the sync that covers the frames returned.
+- After a failed write or sync the whole group is told so, that descriptor is closed and never synced
+  again, and the file is left to recovery. (Linux marks failed pages clean: a second sync would lie.)
+- `received_at` is stamped under the same lock that hands frames over, so it never falls along the log.
+"""
+
+import errno
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+from zlib import crc32
+
+import structlog
+import zstandard
+from msgspec import Struct
+
+from contract.errors import SpoolUnavailable
+from contract.event import Event
+from contract.fingerprint import HASH_MODULUS
+from contract.outcome import Outcome
+from storage.spool.clock import Clock, OsClock, ReceivedClock
+from storage.spool.folder import OPEN, SlotFolder
+from storage.spool.frame import FrameMeta, encode_meta, pack_frame
+from storage.spool.recovery import recover_slot
+from storage.spool.segment import (
+    HEADER_BYTES,
+    KIND_DATA,
+    ZSTD_LEVEL,
+    Footer,
+    GroupHeader,
+    SegmentHeader,
+    pack_footer,
+)
+from storage.spool.settings import SpoolSettings
+from storage.spool.tally import Tally
+
+log: Final = structlog.get_logger()
+
+# One group stays well below what a reader accepts, and its sync near 7 ms.
+_GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_RETRY_SECONDS: Final = 1.0
+
+
+class Pending(Struct):
+    """One batch on its way to disk. `waiter` is whatever the caller wants back."""
+
+    meta: FrameMeta
+    body: bytes
+    events: list[Event]
+    waiter: Any = None
+    received_at_us: int = 0
+    receipt: str = ""
+
+
+class _OpenSegment(Struct):
+    fd: int
+    header: SegmentHeader
+    seed: int
+    opened_us: int
+    """Monotonic."""
+    first_write_us: int | None = None
+    bytes: int = HEADER_BYTES
+    durable_bytes: int = HEADER_BYTES
+    groups: int = 0
+    frames: int = 0
+    received: int = 0
+    rejected: int = 0
+    until_us: int = 0
+    tally: Tally = Tally()
+
+
+OnDurable = Callable[[list[Pending], BaseException | None], None]
+
+
+class SpoolWriter:
+    """Appends batches to one slot. Thread-safe; `submit` never blocks on the disk."""
+
+    def __init__(
+        self, folder: SlotFolder, settings: SpoolSettings, on_durable: OnDurable, clock: Clock | None = None
+    ) -> None:
+        """`on_durable(batches, error)` is called on the writer's thread, once per group."""
+        self._folder = folder
+        self._files = folder.files
+        self._settings = settings
+        self._on_durable = on_durable
+        self._clock = clock or OsClock()
+        self._received = ReceivedClock(self._clock)
+        self._compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._queue: list[Pending] = []
+        self._queue_bytes = 0
+        self._closing = False
+        self._segment: _OpenSegment | None = None
+        self._unavailable: str | None = None
+        self._disk_checked_us = 0
+        self._last_number = folder.last_segment()
+        self.failure: Exception | None = None
+        """Set when the disk failed in a way that only a fresh process may judge again."""
+        self._thread = threading.Thread(target=self._run, name=f"spool-{folder.slot}", daemon=True)
+
+    def start(self) -> None:
+        """Open the first segment and start the thread; raise OSError when the disk refuses."""
+        self._open_segment(step_us=0)
+        self._thread.start()
+
+    def submit(self, pending: Pending) -> None:
+        """Queue a batch; raise SpoolUnavailable when it cannot be taken now."""
+        size = len(pending.body)
+        with self._lock:
+            if self._closing:
+                raise SpoolUnavailable("the server is stopping")
+            if self._unavailable:
+                raise SpoolUnavailable(self._unavailable)
+            if self._queue_bytes + size > self._settings.queue_bytes_max:
+                raise SpoolUnavailable("the disk is slower than the requests")
+            pending.received_at_us = self._received.now_us()
+            self._queue.append(pending)
+            self._queue_bytes += size
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what waits, seal the segment as final, and end the thread."""
+        with self._lock:
+            self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why batches are refused now, or None."""
+        return self._unavailable
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the disk."""
+        return self._queue_bytes
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._idle_seconds())
+            self._wake.clear()
+            with self._lock:
+                batches, self._queue = self._queue, []
+                self._queue_bytes = 0
+                until_us = self._received.now_us()
+                closing = self._closing
+            if self._segment is None and not closing:
+                self._attempt(self._reopen)
+            for group in _split(batches):
+                self._commit(group, until_us)
+            self._attempt(
+                lambda until_us=until_us, closing=closing: self._housekeep(until_us, closing=closing)
+            )
+            if closing:
+                return
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        """Do one step; when it fails, give the segment up and answer everybody who waits."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - a bug must not leave requests without an answer either
+            self._fail(error)
+            return False
+        return True
+
+    def _housekeep(self, until_us: int, *, closing: bool) -> None:
+        self._check_disk()
+        if closing:
+            self._seal(until_us, final=True)
+            return
+        step_us = self._take_step_us()
+        if step_us or self._is_due():
+            self._seal(until_us)
+            self._open_segment(step_us)
+
+    def _take_step_us(self) -> int:
+        with self._lock:
+            # A batch stamped before the step belongs before it; the next turn finds the step again.
+            return 0 if self._queue else self._received.take_step_us()
+
+    def _idle_seconds(self) -> float:
+        return min(self._settings.segment_age_ms / 4000, 0.25)
+
+    def _is_due(self) -> bool:
+        segment = self._segment
+        if segment is None:
+            return False
+        now_us = self._clock.monotonic_us()
+        if segment.first_write_us is None:
+            return now_us - segment.opened_us >= self._settings.heartbeat_ms * 1000
+        return (
+            segment.bytes >= self._settings.segment_bytes_max
+            or now_us - segment.first_write_us >= self._settings.segment_age_ms * 1000
+        )
+
+    def _commit(self, group: list[Pending], until_us: int) -> None:
+        """Write and sync one group, then answer; a failure is everybody's."""
+        segment = self._segment
+        if segment is None or not self._attempt(lambda: self._write_group(segment, group, until_us)):
+            self._on_durable(group, SpoolUnavailable(self._unavailable))
+        else:
+            self._on_durable(group, None)
+
+    def _write_group(self, segment: _OpenSegment, group: list[Pending], until_us: int) -> None:
+        tally = Tally()
+        accepted = hash_sum = 0
+        for index, pending in enumerate(group):
+            count, total = tally.add_batch(pending.received_at_us, pending.meta, pending.events)
+            accepted += count
+            hash_sum += total
+            pending.receipt = f"{self._folder.slot}.{segment.header.segment}.{segment.groups}.{index}"
+        payload = self._compress(
+            b"".join([pack_frame(p.received_at_us, encode_meta(p.meta), p.body) for p in group])
+        )
+        header = GroupHeader(
+            payload_bytes=len(payload),
+            payload_crc=crc32(payload),
+            sequence=segment.groups,
+            until_us=until_us,
+            durable_bytes=segment.durable_bytes,
+            frames=len(group),
+            accepted=accepted,
+            rejected=sum(len(p.meta.rejects) for p in group),
+            kind=KIND_DATA,
+            hash_sum=hash_sum % HASH_MODULUS,
+        )
+        assert until_us >= segment.until_us, "until_us never falls within a segment"  # noqa: S101
+        data = header.pack(segment.seed) + payload
+        self._files.write(segment.fd, data)
+        self._files.sync(segment.fd)
+        segment.bytes += len(data)
+        segment.durable_bytes = segment.bytes
+        segment.groups += 1
+        segment.frames += len(group)
+        segment.received += sum(p.meta.received for p in group)
+        segment.rejected += header.rejected
+        segment.until_us = until_us
+        segment.first_write_us = segment.first_write_us or self._clock.monotonic_us()
+        segment.tally.merge(tally.rows())
+
+    def _open_segment(self, step_us: int) -> None:
+        number = self._last_number = self._last_number + 1
+        header = SegmentHeader(
+            self._folder.spool_id, self._folder.slot, number, self._received.now_us(), step_us
+        )
+        fd = self._files.create(self._folder.segment_path(number, OPEN))
+        try:
+            self._files.write(fd, header.pack())
+            self._files.sync(fd)
+            self._files.sync_folder(self._folder.path)
+        except OSError:
+            self._files.close(fd)
+            raise
+        self._segment = _OpenSegment(
+            fd, header, header.seed, self._clock.monotonic_us(), until_us=header.opened_at_us, tally=Tally()
+        )
+
+    def _seal(self, until_us: int, *, final: bool = False) -> None:
+        """Write the footer, sync, and only then give the file its sealed name."""
+        segment = self._segment
+        if segment is None:
+            return
+        accepted, hash_sum = segment.tally.total(Outcome.ACCEPTED)
+        footer = Footer(
+            groups=segment.groups,
+            frames=segment.frames,
+            received=segment.received,
+            accepted=accepted,
+            rejected=segment.rejected,
+            hash_sum=hash_sum,
+            until_us=max(until_us, segment.until_us),
+            final=final,
+            tally=segment.tally.rows(),
+        )
+        self._files.write(segment.fd, pack_footer(footer, segment.seed, sequence=segment.groups))
+        self._files.sync(segment.fd)
+        self._files.close(segment.fd)
+        self._segment = None
+        number = segment.header.segment
+        self._files.rename(self._folder.segment_path(number, OPEN), self._folder.segment_path(number))
+        self._files.sync_folder(self._folder.path)
+        if segment.groups or final:
+            log.info(
+                "segment_sealed",
+                slot=self._folder.slot,
+                segment=number,
+                accepted=accepted,
+                rejected=segment.rejected,
+                bytes=segment.bytes,
+                groups=segment.groups,
+                final=final,
+            )
+
+    # When the disk is full or fails
+
+    def _check_disk(self) -> None:
+        now_us = self._clock.monotonic_us()
+        if now_us - self._disk_checked_us < _RETRY_SECONDS * 1_000_000 or self._segment is None:
+            return
+        self._disk_checked_us = now_us
+        if self._has_space():
+            self._unavailable = None
+            return
+        self._folder.drop_archived(keep=lambda _path: self._has_space())
+        self._unavailable = None if self._has_space() else "the spool's disk is almost full"
+
+    def _has_space(self) -> bool:
+        return self._files.free_bytes(self._folder.path) >= self._settings.free_bytes_min
+
+    def _fail(self, error: Exception) -> None:
+        """Give the file up without touching it again; a full disk may heal, anything else may not."""
+        log.error("spool_failed", slot=self._folder.slot, error=repr(error))
+        with self._lock:
+            batches, self._queue = self._queue, []
+            self._queue_bytes = 0
+            full = isinstance(error, OSError) and error.errno in _FULL
+            self._unavailable = "the spool's disk is full" if full else "the spool's disk failed"
+        if self._segment is not None:
+            self._files.close(self._segment.fd)
+            self._segment = None
+        if not full:
+            self.failure = error
+        self._on_durable(batches, SpoolUnavailable(self._unavailable))
+
+    def _reopen(self) -> None:
+        """Once a full disk has room again: recover what was left open, then start a new segment."""
+        if self.failure is not None or not self._has_space():
+            return
+        recover_slot(self._folder, self._clock.wall_us())
+        self._open_segment(step_us=0)
+        self._unavailable = None
+        log.info("spool_resumed", slot=self._folder.slot)
+
+
+def _split(batches: list[Pending]) -> list[list[Pending]]:
+    """Cut what waits into groups of at most `_GROUP_BYTES_MAX`, in order."""
+    groups: list[list[Pending]] = []
+    size = _GROUP_BYTES_MAX
+    for pending in batches:
+        if size + len(pending.body) > _GROUP_BYTES_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append(pending)
+        size += len(pending.body)
+    return groups

@@ -1,0 +1,337 @@
+"""Naming channels: what an analyst of a Korean firm would call each visit, and what a bad rules file says."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.errors import SettingsError
+from processor.enrich import ChannelInput, ChannelRules
+from processor.enrich.channel import Channel, ChannelRulesError, same_site
+
+RULES = ChannelRules.load()
+PAGE = "www.firm.co.kr"
+
+
+@pytest.mark.parametrize(
+    ("host", "channel"),
+    [
+        # Naver
+        ("search.naver.com", "organic_search"),
+        ("m.search.naver.com", "organic_search"),
+        ("www.naver.com", "referral"),
+        ("m.naver.com", "referral"),
+        ("finance.naver.com", "referral"),
+        ("blog.naver.com", "social"),
+        ("m.blog.naver.com", "social"),
+        ("cafe.naver.com", "social"),
+        ("mail.naver.com", "email"),
+        ("adcr.naver.com", "paid_search"),
+        ("siape.veta.naver.com", "paid_other"),
+        ("nid.naver.com", "internal"),
+        # Kakao, Daum, Nate, Zum
+        ("search.daum.net", "organic_search"),
+        ("m.search.daum.net", "organic_search"),
+        ("www.daum.net", "referral"),
+        ("cafe.daum.net", "social"),
+        ("mail.daum.net", "email"),
+        ("com.kakao.talk", "social"),
+        ("pf.kakao.com", "social"),
+        ("accounts.kakao.com", "internal"),
+        ("invest.tistory.com", "social"),
+        ("search.zum.com", "organic_search"),
+        ("search.nate.com", "organic_search"),
+        ("pann.nate.com", "social"),
+        # Google searches, writes mail, and refers
+        ("www.google.com", "organic_search"),
+        ("www.google.co.kr", "organic_search"),
+        ("google.de", "organic_search"),
+        ("www.google.com.br", "organic_search"),
+        ("mail.google.com", "email"),
+        ("docs.google.com", "referral"),
+        ("news.google.com", "referral"),
+        ("gemini.google.com", "referral"),
+        ("www.google.com.evil.example", "referral"),
+        ("notgoogle.com", "referral"),
+        ("com.google.android.googlequicksearchbox", "organic_search"),
+        ("com.google.android.gm", "email"),
+        ("googleads.g.doubleclick.net", "paid_other"),
+        # the rest of the world
+        ("www.bing.com", "organic_search"),
+        ("kr.search.yahoo.com", "organic_search"),
+        ("search.yahoo.co.jp", "organic_search"),
+        ("mail.yahoo.com", "email"),
+        ("duckduckgo.com", "organic_search"),
+        ("www.baidu.com", "organic_search"),
+        ("yandex.ru", "organic_search"),
+        ("mail.yandex.ru", "email"),
+        ("m.youtube.com", "social"),
+        ("l.instagram.com", "social"),
+        ("lm.facebook.com", "social"),
+        ("t.co", "social"),
+        ("about.co", "referral"),
+        ("x.com", "social"),
+        ("netflix.com", "referral"),
+        ("www.linkedin.com", "social"),
+        ("www.threads.net", "social"),
+        ("www.tiktok.com", "social"),
+        ("old.reddit.com", "social"),
+        ("t.me", "social"),
+        ("line.me", "social"),
+        ("discord.com", "social"),
+        ("gall.dcinside.com", "social"),
+        ("stackoverflow.com", "referral"),
+        ("www.newspaper.example", "referral"),
+        # our own, and detours
+        ("www.firm.co.kr", "internal"),
+        ("m.firm.co.kr", "internal"),
+        ("firm.co.kr", "internal"),
+        ("firm.co.kr:8443", "internal"),
+        ("www.other.co.kr", "referral"),
+        ("nice.checkplus.co.kr", "internal"),
+        (None, "direct"),
+    ],
+)
+def test_page_before(host, channel) -> None:
+    """Without tags, the page before decides."""
+    assert RULES.assign(ChannelInput(referrer_host=host, page_host=PAGE, platform="web")) == channel
+
+
+@pytest.mark.parametrize(
+    ("source", "medium", "channel"),
+    [
+        ("naver", "cpc", "paid_search"),
+        ("google", "cpc", "paid_search"),
+        ("Google", "PPC", "paid_search"),
+        ("daum", "cpc", "paid_search"),
+        ("naver", "sa", "paid_search"),
+        ("agency", "SA", "paid_search"),
+        ("naver", "brand_search", "paid_search"),
+        ("naver", "브랜드검색", "paid_search"),
+        ("naver", "파워링크", "paid_search"),
+        ("google", "paid", "paid_search"),
+        ("facebook", "cpc", "paid_other"),
+        ("facebook", "paid_social", "paid_other"),
+        ("facebook", "paid", "paid_other"),
+        ("naver", "da", "paid_other"),
+        ("naver", "gfa", "paid_other"),
+        ("kakao", "bizboard", "paid_other"),
+        ("kakao", "비즈보드", "paid_other"),
+        ("google", "display", "paid_other"),
+        ("partner", "banner", "paid_other"),
+        ("mobon", "retargeting", "paid_other"),
+        ("naver", "sale", "referral"),
+        ("instagram", "social", "social"),
+        ("instagram", None, "social"),
+        ("facebook", "organic_social", "social"),
+        ("naver", "blog", "social"),
+        ("naver_blog", None, "social"),
+        ("카카오톡", None, "social"),
+        ("kakao", "kakao-channel", "social"),
+        ("crm", "email", "email"),
+        ("crm", "E-Mail", "email"),
+        ("newsletter", None, "email"),
+        ("crm", "뉴스레터", "email"),
+        ("crm", "push", "push"),
+        ("crm", "app-push", "push"),
+        ("crm", "AppPush", "push"),
+        ("crm", "앱푸시", "push"),
+        ("kakao", "alimtalk", "push"),
+        ("kakao", "카카오 알림톡", "push"),
+        ("kakao", "친구톡", "push"),
+        ("crm", "lms", "push"),
+        ("crm", "SMS", "push"),
+        ("app_push", None, "push"),
+        ("google", "organic", "organic_search"),
+        ("partner", "제휴", "referral"),
+        ("partner", "whatever", "referral"),
+        (None, "whatever", "referral"),
+        ("(direct)", "(none)", "direct"),
+        ("(not set)", None, "direct"),
+        ("-", " ", "direct"),
+    ],
+)
+def test_campaign_tags(source, medium, channel) -> None:
+    """A tag's medium decides, then its source; tools' words for nothing are nothing."""
+    assert (
+        RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE, platform="web"))
+        == channel
+    )
+
+
+@pytest.mark.parametrize(
+    ("click", "channel"),
+    [
+        ("gclid:Cj0", "paid_search"),
+        ("wbraid:Cj0", "paid_search"),
+        ("msclkid:1", "paid_search"),
+        ("n_ad:nad-a001-01", "paid_search"),
+        ("NaPm:ct=1|ci=2|tr=sa|hk=3", "paid_search"),
+        ("NaPm:ci=2|tr=gfa", "paid_other"),
+        ("dclid:1", "paid_other"),
+        ("ttclid:1", "paid_other"),
+        ("twclid:1", "paid_other"),
+        ("fbclid:1", "social"),
+        ("unknown:1", "direct"),
+    ],
+)
+def test_click_ids(click, channel) -> None:
+    assert RULES.assign(ChannelInput(ad_click_id=click, page_host=PAGE, platform="web")) == channel
+
+
+@pytest.mark.parametrize(
+    ("visit", "channel"),
+    [
+        ({"utm_medium": "email", "ad_click_id": "gclid:1", "referrer_host": "www.google.com"}, "email"),
+        ({"ad_click_id": "gclid:1", "referrer_host": "www.google.com"}, "paid_search"),
+        ({"ad_click_id": "gclid:1", "referrer_host": PAGE}, "paid_search"),
+        ({"utm_medium": "cpc", "ad_click_id": "gclid:1"}, "paid_search"),
+        ({"utm_medium": "cpc"}, "paid_other"),
+        ({"utm_medium": "paid_social", "utm_source": "facebook", "ad_click_id": "fbclid:1"}, "paid_other"),
+        ({"utm_source": "google", "utm_campaign": "brand", "ad_click_id": "gclid:1"}, "paid_search"),
+        ({"utm_source": "summer", "referrer_host": "m.search.naver.com"}, "organic_search"),
+        ({"utm_source": "summer", "referrer_host": PAGE}, "internal"),
+        ({"utm_campaign": "summer"}, "referral"),
+        ({"platform": "android"}, "app"),
+        ({"platform": "ios"}, "app"),
+        ({"platform": "server"}, "direct"),
+        ({"platform": None}, "direct"),
+        ({"platform": "ios", "utm_medium": "push"}, "push"),
+        ({"platform": "android", "referrer_host": "com.kakao.talk"}, "social"),
+        ({"platform": "android", "page_host": None, "utm_source": "summer"}, "referral"),
+    ],
+)
+def test_tags_then_click_then_page_before_then_platform(visit, channel) -> None:
+    assert RULES.assign(ChannelInput(**{"page_host": PAGE, "platform": "web", **visit})) == channel
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("firm.co.kr", "firm.co.kr", True),
+        ("m.firm.co.kr", "www.firm.co.kr", True),
+        ("a.b.firm.co.kr", "firm.co.kr", True),
+        ("a.firm.com", "b.firm.com", True),
+        ("firm.co.kr", "other.co.kr", False),
+        ("firm.or.kr", "other.or.kr", False),
+        ("firm.com", "notfirm.com", False),
+        ("firm.com", "firm.co.kr", False),
+        ("co.kr", "firm.co.kr", False),
+        ("localhost", "localhost", True),
+        ("mts.portal", "portal", True),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.1.0.1", "10.2.0.1", False),
+    ],
+)
+def test_one_site_is_one_registered_name(one, other, same) -> None:
+    assert same_site(one, other) is same
+    assert same_site(other, one) is same
+
+
+ANY_TEXT = st.none() | st.text(max_size=60)
+
+
+@given(
+    st.builds(
+        ChannelInput,
+        utm_source=ANY_TEXT,
+        utm_medium=ANY_TEXT,
+        utm_campaign=ANY_TEXT,
+        ad_click_id=ANY_TEXT,
+        referrer_host=ANY_TEXT,
+        page_host=ANY_TEXT,
+        platform=st.sampled_from([None, "web", "android", "ios", "server", "fridge"]),
+    )
+)
+def test_every_visit_has_a_channel(visit) -> None:
+    assert RULES.assign(visit) in get_args(Channel)
+
+
+# --- the operators' file --------------------------------------------------------------------------
+
+
+def load(folder: Path, text: str | bytes) -> ChannelRules:
+    file = folder / "firm.toml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return ChannelRules.load(file)
+
+
+OWN = """
+extends_builtin = true
+internal_hosts = ["firm.co.kr", "firm-mts.com"]
+
+[[rule]]
+channel = "email"
+utm_source = "월간 리포트"
+
+[[rule]]
+channel = "push"
+utm_medium = ["talk", "crm_*"]
+platform = ["android", "ios"]
+"""
+
+
+def test_own_rules_come_before_the_builtin_ones(tmp_path) -> None:
+    rules = load(tmp_path, OWN)
+    assert rules.assign(ChannelInput(utm_source="월간_리포트", utm_medium="banner")) == "email"
+    assert rules.assign(ChannelInput(utm_medium="CRM-july", platform="ios")) == "push"
+    assert rules.assign(ChannelInput(utm_medium="CRM-july", platform="web")) == "referral"
+    assert rules.assign(ChannelInput(referrer_host="search.naver.com")) == "organic_search"
+    assert (
+        rules.assign(ChannelInput(referrer_host="m.firm-mts.com", page_host="www.firm.co.kr")) == "internal"
+    )
+    assert rules.assign(ChannelInput(referrer_host="m.firm-mts.com", platform="ios")) == "internal"
+
+
+def test_file_without_the_builtin_stands_alone(tmp_path) -> None:
+    rules = load(tmp_path, '[[rule]]\nchannel = "app"\nplatform = "ios"\n[[rule]]\nchannel = "direct"\n')
+    assert rules.assign(ChannelInput(platform="ios")) == "app"
+    assert rules.assign(ChannelInput(referrer_host="search.naver.com")) == "direct"
+
+
+def test_windows_editors_may_save_the_file(tmp_path) -> None:
+    assert load(tmp_path, b"\xef\xbb\xbf" + OWN.replace("\n", "\r\n").encode()).rules
+
+
+END = '\n[[rule]]\nchannel = "direct"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[rule]]\nchannel = "organik"' + END, "rule 1 (line 1): channel: 'organik' is unknown; one of direct,"),
+        ('[[rule]]\nutm_source = "x"' + END, "rule 1 (line 1): channel: is missing"),
+        (OWN + '\n[[rule]]\nchannel = "email"\nutm_mediun = "x"', "rule 3 (line 14): utm_mediun: unknown key"),
+        ('[[rule]]\nchannel = "email"\nutm_medium = []' + END, "rule 1 (line 1): utm_medium: an empty list"),
+        ('[[rule]]\nchannel = "email"\nutm_medium = 7' + END, "rule 1 (line 1): utm_medium: must be a text"),
+        ('[[rule]]\nchannel = "email"\nutm_medium = ["a", ""]' + END, "rule 1 (line 1): utm_medium: must be a text"),
+        ('[[rule]]\nchannel = "email"\nutm_medium = "(none)"' + END, "utm_medium: a text that stands for nothing"),
+        ('[[rule]]\nchannel = "email"\nreferrer_host = "https://naver.com/"' + END, "referrer_host: 'https://naver.com/' is not a host"),
+        ('[[rule]]\nchannel = "email"\nplatform = "ipad"' + END, "platform: 'ipad' is unknown; one of web, android"),
+        ('[[rule]]\nchannel = "email"\nsame_site = false' + END, "same_site: can only be true"),
+        ('colour = "red"' + END, "firm.toml: colour: unknown key; one of internal_hosts"),
+        ('extends_builtin = "yes"' + END, "extends_builtin: must be true or false"),
+        ('internal_hosts = "a b"' + END, "internal_hosts: 'a b' is not a host"),
+        ("rule = 7", "rule: rules begin with [[rule]]"),
+        ('[[rule]]\nchannel = "direct"\n' + END, "rule 1 (line 1): has no condition, so no rule after it"),
+        ('extends_builtin = true\n[[rule]]\nchannel = "direct"\n', "rule 1 (line 2): has no condition"),
+        ('[[rule]]\nchannel = "app"\nplatform = "ios"\n', "the last rule must have a channel and no condition"),
+        ("", "the last rule must have a channel and no condition"),
+        ('[[rule]]\nchannel = "email\n', "(at line 2, column 17)"),
+        ("# 채널".encode("cp949"), "byte 4 is not UTF-8; save the file as UTF-8"),
+    ],
+)  # fmt: skip
+def test_error_names_file_rule_key_and_reason(tmp_path, text, says) -> None:
+    with pytest.raises(ChannelRulesError) as caught:
+        load(tmp_path, text)
+    assert "firm.toml: " in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_missing_file_is_a_settings_error(tmp_path) -> None:
+    """The command prints it as one sentence, like any other wrong setting; it is a ValueError too."""
+    with pytest.raises(SettingsError, match=r"none\.toml: cannot be read: No such file"):
+        ChannelRules.load(tmp_path / "none.toml")
+    assert issubclass(ChannelRulesError, ValueError)

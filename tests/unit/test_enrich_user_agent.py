@@ -1,0 +1,147 @@
+"""Reading User-Agent headers: the browsers of Korean customers, and the robots among them."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.enrich import UserAgent, parse_user_agent
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 16_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+IPAD = "Mozilla/5.0 (iPad; CPU OS 16_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+GALAXY = (
+    "Mozilla/5.0 (Linux; Android 13; SM-S918N Build/TP1A.220624.014; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/114.0.5735.196 "
+)
+WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 "
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "version"),
+    [
+        (GALAXY + "Mobile Safari/537.36;KAKAOTALK 2410240", "KakaoTalk", "2410240"),
+        (IPHONE + "Mobile/15E148 KAKAOTALK 10.2.0", "KakaoTalk", "10.2.0"),
+        (IPHONE + "Mobile/15E148 KAKAOTALK/10.2.0 (INAPP)", "KakaoTalk", "10.2.0"),
+        (IPHONE + "Mobile/15E148 KAKAOTALK", "KakaoTalk", None),
+        (IPHONE + "Mobile/20F66 Safari/604.1 NAVER(inapp; search; 1180; 12.0.5; 14PRO)", "Naver", "12.0.5"),
+        (GALAXY + "Whale/1.0.0.0 Crosswalk/27.113.0.8 Mobile Safari/537.36 NAVER(inapp; search; 1100; 11.22.6)", "Naver", "11.22.6"),
+        (GALAXY + "Mobile Safari/537.36 NAVER(inapp; blog)", "Naver", None),
+        (GALAXY + "Mobile Safari/537.36 DaumApps/7.5.0 DaumDevice/mobile", "Daum", "7.5.0"),
+        (GALAXY + "Mobile Safari/537.36 BAND/10.1.0.1 (Android OS 13;SM-S918N)", "Band", "10.1.0"),
+        (IPHONE + "Mobile/20F66 Instagram 285.0.0.13.63 (iPhone14,3; iOS 16_5; ko_KR)", "Instagram", "285.0.0"),
+        (IPHONE + "Mobile/15E148 [FBAN/FBIOS;FBAV/416.0.0.35.85;FBBV/480085463;FBDV/iPhone14,3]", "Facebook", "416.0.0"),
+        (GALAXY + "Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/416.0.0.35.85;]", "Facebook", "416.0.0"),
+        (IPHONE + "Mobile/15E148 [FBAN/MessengerForiOS;FBAV/416.0.0.35.85]", "Facebook Messenger", "416.0.0"),
+        (IPHONE + "Mobile/15E148 Safari Line/13.8.0", "LINE", "13.8.0"),
+        ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/21.0 Chrome/110.0.5481.154 Mobile Safari/537.36", "Samsung Internet", "21.0"),
+    ],
+)  # fmt: skip
+def test_app_around_the_page_is_the_browser(header, name, version) -> None:
+    """An in-app browser is named after its app, never after the engine that it also claims to be."""
+    read = parse_user_agent(header)
+    assert (read.browser_name, read.browser_version, read.device_type, read.is_bot) == (
+        name,
+        version,
+        "mobile",
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "device", "system", "browser"),
+    [
+        (WINDOWS + "Safari/537.36", "desktop", "Windows 10", "Chrome 114.0.0"),
+        (WINDOWS + "Safari/537.36 Edg/114.0.1823.51", "desktop", "Windows 10", "Edge 114.0.1823"),
+        (WINDOWS + "Whale/3.21.192.18 Safari/537.36", "desktop", "Windows 10", "Whale 3.21.192"),
+        ("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0; Tablet PC 2.0) like Gecko", "desktop", "Windows 10", "IE 11.0"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.5 Safari/605.1.15", "desktop", "macOS 10.15.7", "Safari 16.5"),
+        ("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36", "desktop", "Chrome OS 14541.0.0", "Chrome 114.0.0"),
+        ("Mozilla/5.0 (X11; U; Linux i686; en-US; rv:1.9.2.13) Gecko/20101209 CentOS/3.6-2.el5.centos Firefox/3.6.13", "desktop", "CentOS None", "Firefox 3.6.13"),
+        (IPHONE + "Version/16.5 Mobile/15E148 Safari/604.1", "mobile", "iOS 16.5", "Mobile Safari 16.5"),
+        (GALAXY + "Mobile Safari/537.36", "mobile", "Android 13", "Chrome Mobile WebView 114.0.5735"),
+        ("Mozilla/5.0 (Linux; Android 9; CUBOT_X19 Build/PPR1.180610.011) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.3987.99 Mobile Safari/537.36", "mobile", "Android 9", "Chrome Mobile 80.0.3987"),
+        (IPAD + "Mobile/15E148 KAKAOTALK 10.2.0", "tablet", "iOS 16.5", "KakaoTalk 10.2.0"),
+        ("Mozilla/5.0 (Linux; Android 13; SM-X906N) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36", "tablet", "Android 13", "Chrome 114.0.0"),
+        ("Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/79.0.3945.79 Safari/537.36 WebAppManager", "other", "Web0S None", "Chrome 79.0.3945"),
+        ("SAMSUNG-GT-E2232/1.0 Openwave/6.2.3 Profile/MIDP-2.0 Configuration/CLDC-1.1", "mobile", "None None", "Openwave 6.2.3"),
+    ],
+)  # fmt: skip
+def test_device_system_and_browser_of_people(header, device, system, browser) -> None:
+    read = parse_user_agent(header)
+    assert read.device_type == device
+    assert f"{read.os_name} {read.os_version}" == system
+    assert f"{read.browser_name} {read.browser_version}" == browser
+    assert not read.is_bot
+
+
+@pytest.mark.parametrize(
+    ("header", "device"),
+    [
+        ("okhttp/4.9.3", "other"),
+        ("Dalvik/2.1.0 (Linux; U; Android 13; SM-S918N Build/TP1A.220624.014)", "mobile"),
+        ("Dalvik/2.1.0 (Linux; U; Android 13; SM-X906N Build/TP1A.220624.014)", "tablet"),
+        ("FirmMTS/3.2.1 CFNetwork/1408.0.4 Darwin/22.5.0", "mobile"),
+        ("FirmMTS/3.2.1 (kr.firm.mts; build:1; iOS 16.5.0) Alamofire/5.6.4", "mobile"),
+        ("sillok-python/1.0.0", "other"),
+    ],
+)
+def test_apps_own_requests_are_no_robots(header, device) -> None:
+    """An app sends events with its platform's HTTP library, and a server with our SDK: people are behind both."""
+    read = parse_user_agent(header)
+    assert (read.device_type, read.is_bot) == (device, False)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot"),
+        (IPHONE + "Version/9.0 Safari/601.1 (compatible; Yeti/1.1; +http://naver.me/bot)", "Yeti"),
+        ("Mozilla/5.0 (compatible; Daum/4.1; +http://cs.daum.net/faq/15/4118.html?faqId=28966)", "Daum"),
+        ("Mozilla/5.0 (compatible; Daumoa/4.0; +http://cs.daum.net)", "Daumoa"),
+        ("facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984", "FacebookBot"),
+        ("Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)", "Yahoo! Slurp"),
+        ("UniversalFeedParser/4.2-pre-314-svn +http://feedparser.org/", "UniversalFeedParser"),
+        ("Mozilla/5.0 (compatible; Ezooms/1.0; help@moz.com)", "Ezooms"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/114.0.0.0 Safari/537.36", "HeadlessChrome"),
+        ("curl/8.1.2", "curl"),
+        ("Wget/1.14 (linux-gnu)", "Wget"),
+        ("python-requests/2.28.1", "Python Requests"),
+        ("Go-http-client/1.1", "Go-http-client"),
+        ("Java/1.8.0_292", "Java"),
+        ("kube-probe/1.27", "kube-probe"),
+        ("Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)", "PingdomBot"),
+        ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1;  http://www.changedetection.com/bot.html )", None),
+    ],
+)  # fmt: skip
+def test_robots_are_told_from_people(header, name) -> None:
+    """Crawlers, link previews, feed readers, programs and watchers are robots, whatever face they wear."""
+    read = parse_user_agent(header)
+    assert (read.device_type, read.is_bot) == ("bot", True)
+    assert name is None or read.browser_name == name
+
+
+@pytest.mark.parametrize("header", ["", " ", "-"])
+def test_absent_header_says_nothing(header) -> None:
+    assert parse_user_agent(header) == UserAgent(device_type="other", is_bot=False)
+
+
+@given(st.text())
+def test_any_text_has_an_answer(header) -> None:
+    """Nothing is raised, nothing is longer than its column, and the two bot columns agree."""
+    read = parse_user_agent(header)
+    assert read.is_bot == (read.device_type == "bot")
+    for fact in (read.os_name, read.os_version, read.browser_name, read.browser_version):
+        assert fact is None or (0 < len(fact) <= 64 and "\0" not in fact)
+
+
+@pytest.mark.parametrize("piece", ["a", "bot ", "한글", "Mozilla/5.0 (Linux; Android ", "FBAN/", "a@", "\0"])
+def test_long_headers_are_bounded_work(piece) -> None:
+    assert isinstance(parse_user_agent(piece * 50_000), UserAgent)
+
+
+def test_importing_loads_no_engine() -> None:
+    """Only the first header pays for the engine's tables, not every process that imports the module."""
+    code = "import sys, processor.enrich; sys.exit('ua_parser' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
