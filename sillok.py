@@ -99,9 +99,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
     stop = _stop_event(options)
-    loader = Loader(
-        settings.load, _dsn(settings, "load"), settings.spool_folder(), settings.spool.archive_grace_days
-    )
+    loader = Loader(settings.load, _dsn(settings, "load"), settings.spool_folder(), settings.spool.archive_grace_days)
     loader.run(stop, once=options.once)
     return OK
 
@@ -115,17 +113,13 @@ def _process(settings: Settings, options: argparse.Namespace) -> int:
 def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
     with connect(_dsn(settings, "migrate"), application="sillok migrate") as connection:
         names = list(migrate(connection))
-    sys.stdout.write(
-        "".join(f"applied {name}\n" for name in names) or "nothing to do: the schema is up to date\n"
-    )
+    sys.stdout.write("".join(f"applied {name}\n" for name in names) or "nothing to do: the schema is up to date\n")
     return OK
 
 
 def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
     range_from, range_until = _range(options)
-    with connect(
-        _dsn(settings, "process"), role="sillok_processor", application="sillok reconcile"
-    ) as connection:
+    with connect(_dsn(settings, "process"), role="sillok_processor", application="sillok reconcile") as connection:
         books = read_books(connection, range_from, range_until)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(books)).decode() + "\n")
@@ -184,13 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(
-        name: str, run: Callable[[Settings, argparse.Namespace], int], help_: str
-    ) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[[Settings, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_, description=help_[:1].upper() + help_[1:] + ".")
-        command.add_argument(
-            "--config", metavar="FILE", help="settings (default: $SILLOK_CONFIG, ./sillok.toml)"
-        )
+        command.add_argument("--config", metavar="FILE", help="settings (default: $SILLOK_CONFIG, ./sillok.toml)")
         command.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
         command.set_defaults(command=run)
         return command
@@ -201,12 +191,8 @@ def _parser() -> argparse.ArgumentParser:
         ("load", _load, "run the loader: sealed spool segments into raw.events"),
         ("process", _process, "run the processor: raw.events into clean"),
     ):
-        add(name, run, help_).add_argument(
-            "--once", action="store_true", help="stop when nothing is left to do"
-        )
-    reconcile = add(
-        "reconcile", _reconcile, "print the books of a day or a range; exit 0 only when they balance"
-    )
+        add(name, run, help_).add_argument("--once", action="store_true", help="stop when nothing is left to do")
+    reconcile = add("reconcile", _reconcile, "print the books of a day or a range; exit 0 only when they balance")
     reconcile.add_argument("--day", type=_moment, metavar="DATE", help="a Korean day (default: today)")
     reconcile.add_argument("--from", dest="range_from", type=_moment, metavar="TIME", help="start, inclusive")
     reconcile.add_argument("--until", dest="range_until", type=_moment, metavar="TIME", help="end, exclusive")

@@ -100,18 +100,12 @@ class Collector:
         )
         key = self._keys.find(text)
         if key is None:
-            raise Refused(
-                Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server"
-            )
+            raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
         if key.loopback_only and not is_loopback(request.remote):
-            raise Refused(
-                Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only"
-            )
+            raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
         origin = request.headers.get("Origin")
         if origin is not None and not key.allows_origin(origin):
-            raise Refused(
-                Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`"
-            )
+            raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`")
         return key
 
     def _reserve(self, request: web.BaseRequest) -> int:
@@ -127,9 +121,7 @@ class Collector:
         return size
 
     def _body_too_large(self) -> Refused:
-        return Refused(
-            Refusal.TOO_LARGE, f"the body is over {self._settings.body_bytes_max} bytes: split the batch"
-        )
+        return Refused(Refusal.TOO_LARGE, f"the body is over {self._settings.body_bytes_max} bytes: split the batch")
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:
@@ -201,9 +193,7 @@ def _meta(request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMet
         relay=key.relay,
         ip=request.remote,
         # A header's bytes need not be UTF-8; what is not is replaced, because a text column holds it.
-        user_agent=user_agent[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode()
-        if user_agent
-        else None,
+        user_agent=user_agent[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode() if user_agent else None,
         rejects=decoded.rejects,
     )
 
@@ -227,9 +217,7 @@ def _accepted(accepted: int, rejects: list[Reject], receipt: str) -> web.Respons
 
 
 def _refusal(refused: Refused) -> web.Response:
-    response = web.Response(
-        status=refused.refusal.status, body=refused.body(), content_type="application/json"
-    )
+    response = web.Response(status=refused.refusal.status, body=refused.body(), content_type="application/json")
     if refused.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
     if refused.refusal in (Refusal.BODY_TIMEOUT, Refusal.BODY_CUT_SHORT):

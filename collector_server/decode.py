@@ -33,6 +33,9 @@ from contract.event import (
 )
 from storage.spool.frame import Reject
 
+# `1e15` is sent in 4 bytes and measured in 18.
+_GROWTH_MAX: Final = 4
+_INT64_MAX: Final = 2**63 - 1
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -84,7 +87,7 @@ class BatchDecoder:
             return None
         events = batch.events
         self._check_count(len(events))
-        if len(body) > PROPS_BYTES_MAX and not self._sizes_are_fine(body, events):
+        if len(body) * _GROWTH_MAX > PROPS_BYTES_MAX and not self._sizes_are_fine(body, events):
             return None
         context = batch.context
         named = context is not UNSET and context.event_name is not None
@@ -92,6 +95,8 @@ class BatchDecoder:
             return None
         if any(e.props is not None and _has_containers(e.props) for e in events):
             # Depth is the repairing road's to measure.
+            return None
+        if not all(map(_is_storable, batch.clients)):
             return None
         relayed = context is not UNSET and (context.ip is not None or context.user_agent is not None)
         return Decoded(body, events, [], len(events), relayed=relayed)
@@ -151,10 +156,9 @@ class BatchDecoder:
                 report = msgspec.json.decode(raw, type=ClientReport)
             except _UNDECODABLE:
                 continue
-            if (
-                self._masker.text(msgspec.json.encode(report).decode())
-                == msgspec.json.encode(report).decode()
-            ):
+            text = encode(report).decode()
+            # The escape of U+0000, which PostgreSQL cannot store.
+            if "\\u0000" not in text and self._masker.text(text) == text and _is_storable(report):
                 reports.append(report)
         return reports, len(raws) - len(reports)
 
@@ -208,6 +212,11 @@ def _reject_of(index: int, event: Repaired, context: Repaired) -> Reject | None:
             body=encode(event.value).decode(),
         )
     return None
+
+
+def _is_storable(report: ClientReport) -> bool:
+    """Say whether the sum of what the instance dropped fits its column."""
+    return sum(report.dropped.values()) <= _INT64_MAX
 
 
 def _has_containers(props: dict[str, Any]) -> bool:

@@ -16,24 +16,43 @@ from typing import Any, Final
 import re2
 
 _RRN: Final = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
-# The groups of a UUID look like a card's; hence a card begins after neither a digit nor a hex digit's dash.
+_SEP: Final = r"[ .\-]"
+_AREA: Final = r"(?:2|[3-6][0-9]|70|50[2-8])"
+_LINE: Final = rf"{_SEP}[0-9]{{3,4}}{_SEP}[0-9]{{4}}"
+_MOBILE: Final = rf"1[016789]{_SEP}?[0-9]{{3,4}}{_SEP}?[0-9]{{4}}"
+# Wider than everything below, in the bytes of a JSON body: whatever `text` would change is found here.
 _SUSPECT: Final = (
-    r"\\u"
-    rf"|{_RRN}[ -]?[1-8][0-9]{{6}}"
-    r"|(?:[^0-9-]|[^0-9A-Fa-f]-)[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{2}"
-    r"|01[016789][ -]?[0-9]{3,4}[ -]?[0-9]{4}|[^0-9]0[2-6][0-9]?-[0-9]{3,4}-[0-9]{4}|82[ -]?10"
-    r"|@"
-    r'|"(?:page_url|referrer|error_page)"\s*:\s*"[^"?#]*[?#]'
+    # First, so that nothing longer hides it.
+    r"@"
+    # An escape may stand for any character; \b and \f also end in a hex digit, which would hide a UUID's edge.
+    r"|\\[ubf]"
+    rf"|{_RRN}{_SEP}?[1-8][0-9]{{6}}"
+    rf"|[^0-9][3-6][0-9]{{3}}{_SEP}?[0-9]{{4}}{_SEP}?[0-9]{{4}}{_SEP}?[0-9]{{2}}"
+    rf"|[^0-9]3[47][0-9]{{2}}{_SEP}?[0-9]{{6}}{_SEP}?[0-9]{{5}}"
+    rf"|0{_MOBILE}|82{_SEP}?{_MOBILE}|(?:[^0-9]0|\+82{_SEP}?0?){_AREA}{_LINE}"
+    # A float that is a resident or card number once its exponent is written out.
+    r"|[0-9]\.[0-9]+[eE]\+?1[0-9]"
+    r"|%40"
+    r'|"(?:page_url|referrer|error_page)"\s*:\s*"(?:[^"\\?#;&]|\\.)*[?#;&]'
 )
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_EMAIL: Final = re2.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
-_DIGITS: Final = re.compile(r"\+?[0-9](?:[0-9]|[ \-.](?=[0-9])){7,40}")
-_RESIDENT: Final = re.compile(rf"(?<![0-9]){_RRN}(?:[ \-.][1-8][0-9]{{6}}|[1-8][0-9]{{6}})(?![0-9])")
-_CARD: Final = re.compile(r"(?<![0-9])[3-6][0-9]{3}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{2,7}(?![0-9])")
-_PHONE: Final = re.compile(
-    r"(?<![0-9])(?:\+?82[ \-.]?)?(?:0?1[016789][ \-.]?[0-9]{3,4}[ \-.]?[0-9]{4}"
-    r"|0(?:2|[3-6][0-9])[ \-.][0-9]{3,4}[ \-.][0-9]{4})(?![0-9])"
+_UUID_TEXT: Final = r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"
+_UUID: Final = re.compile(_UUID_TEXT)
+_UUID_BYTES: Final = re.compile(_UUID_TEXT.encode())
+_UUID_CHARS: Final = 36
+# As many digits as a time in milliseconds has, joined to no others.
+_TIME_BYTES: Final = re.compile(rf"(?<![0-9])(?<![0-9]{_SEP})[0-9]{{13}}(?!{_SEP}?[0-9])".encode())
+_TIME_CHARS: Final = 13
+# A body with more look-alikes than this is looked at closely: that costs time, never a wrong answer.
+_LOOKALIKES_MAX: Final = 1_000
+_EMAIL: Final = re2.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@|%40)[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
+_DIGITS: Final = re.compile(rf"\+?[0-9](?:[0-9]|{_SEP}(?=[0-9])){{7,}}")
+_RESIDENT: Final = re.compile(rf"(?<![0-9]){_RRN}{_SEP}?[1-8][0-9]{{6}}(?![0-9])")
+_CARD: Final = re.compile(
+    rf"(?<![0-9])(?:[3-6][0-9]{{3}}(?:{_SEP}?[0-9]{{4}}){{2}}{_SEP}?[0-9]{{2,7}}"
+    rf"|3[47][0-9]{{2}}{_SEP}?[0-9]{{6}}{_SEP}?[0-9]{{5}})(?![0-9])"
 )
+# Without a leading 0 or 82 a mobile number is an amount in won or a time in seconds.
+_PHONE: Final = re.compile(rf"(?<![0-9])(?:(?:\+?82{_SEP}?0?|0){_MOBILE}|(?:\+82{_SEP}?0?|0){_AREA}{_LINE})(?![0-9])")
 _CARD_DIGITS: Final = range(14, 20)
 _EPOCH_DAYS: Final = 400
 _DAY_MS: Final = 86_400_000
@@ -62,15 +81,30 @@ class Masker:
         accounts = list(account_patterns)
         self._kept = frozenset(name.lower() for name in query_values_kept)
         self._accounts = [re2.compile(pattern) for pattern in accounts]
-        self._suspect = re2.compile("|".join([_SUSPECT, *accounts]).encode())
+        grouped = [f"(?:{pattern})" for pattern in accounts]
+        self._account = re2.compile("|".join(grouped).encode()) if grouped else None
+        self._suspect = re2.compile("|".join([_SUSPECT, *grouped]).encode())
 
     def suspicious(self, body: bytes) -> bool:
-        """Say whether anything in the body might have to be masked or repaired: one linear pass."""
-        return self._suspect.search(body) is not None
+        """Say whether anything in the body might have to be masked or repaired: one linear pass.
+
+        UUIDs and times look like cards and numbers of persons now and then: those are stepped over.
+        """
+        found = self._suspect.search(body)
+        if found is not None and self._account is not None and self._account.search(body) is not None:
+            return True
+        for _ in range(_LOOKALIKES_MAX):
+            if found is None:
+                return False
+            end = _lookalike_end(body, found.start(), found.end())
+            if end is None:
+                return True
+            found = self._suspect.search(body, end)
+        return True
 
     def text(self, text: str) -> str:
         """Return the text with personal data replaced."""
-        if "@" in text:
+        if "@" in text or "%40" in text:
             text = _EMAIL.sub("[email]", text)
         for pattern in self._accounts:
             text = pattern.sub("[account]", text)
@@ -85,7 +119,11 @@ class Masker:
 
     def url(self, url: str) -> str:
         """Return the URL with every query value dropped that is not on the allow-list, and masked."""
-        return self.text(_filter_query(url, self._kept))
+        return self.text(self.without_query_values(url))
+
+    def without_query_values(self, url: str) -> str:
+        """Return the URL with every query value dropped that is not on the allow-list."""
+        return _filter_query(url, self._kept)
 
     def value(self, value: Any) -> Any:
         """Mask a JSON value, keys and all."""
@@ -104,6 +142,21 @@ class Masker:
 def has_resident_number(text: str) -> bool:
     """Say whether an identifier contains a resident or foreigner number."""
     return any(not _is_near_epoch(m.group()) for m in _RESIDENT.finditer(text))
+
+
+def _lookalike_end(body: bytes, start: int, end: int) -> int | None:
+    """Return where the UUID or time ends that was taken for a number of a person; None when it is neither.
+
+    The suspicion may begin with the one character before the digits. One that begins earlier is left
+    standing: something in front of the UUID may be personal by itself.
+    """
+    uuid = _UUID_BYTES.search(body, max(0, start + 1 - _UUID_CHARS), start + _UUID_CHARS + 2)
+    if uuid is not None and uuid.start() - 1 <= start < uuid.end() and uuid.start() < end:
+        return uuid.end()
+    moment = _TIME_BYTES.search(body, max(0, start + 1 - _TIME_CHARS), start + _TIME_CHARS + 2)
+    if moment is not None and moment.start() <= start < moment.end() and _is_near_epoch(moment.group().decode()):
+        return moment.end()
+    return None
 
 
 def _mask_run(match: re.Match[str]) -> str:

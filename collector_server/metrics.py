@@ -24,9 +24,7 @@ class WorkerMetrics(Collector):
         for snapshot in self._snapshots:
             requests.update(snapshot.requests)
             events.update(snapshot.events)
-        by_status = CounterMetricFamily(
-            "sillok_requests", "Requests answered, by HTTP status.", labels=["status"]
-        )
+        by_status = CounterMetricFamily("sillok_requests", "Requests answered, by HTTP status.", labels=["status"])
         for status, n in sorted(requests.items()):
             by_status.add_metric([status], n)
         yield by_status

@@ -28,8 +28,8 @@ from contract.event import (
 )
 from contract.outcome import RejectCode
 
-_QUOTED: Final = re.compile(r"'[^']*'")
-_AT: Final = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
+# What stands in quotes is a value; it comes last.
+_VALUE: Final = re.compile(r"\s*['\"].*", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 # Made by a machine and checked elsewhere: masking them could only do harm.
 _NOT_MASKED: Final = frozenset({"client_id", "event_id", "event_type", "platform"})
@@ -49,7 +49,7 @@ class Repaired(Struct):
     unknown_keys: int = 0
 
 
-class _Refuse(Exception):  # noqa: N818 - a reason, not an error
+class _Refuse(Exception):
     def __init__(self, code: RejectCode, path: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -112,11 +112,10 @@ class Repairer:
         try:
             decoded = _decode(raw)
             known = self._known(decoded, fields, result)
-            flags = self._texts(known, limits)
+            # Before masking: a mask may be longer than what it hides.
             if len(encode(known.get("props"))) > PROPS_BYTES_MAX:
-                raise _Refuse(
-                    RejectCode.PROPS_TOO_LARGE, ".props", f"`props` is over {PROPS_BYTES_MAX} bytes"
-                )
+                raise _Refuse(RejectCode.PROPS_TOO_LARGE, ".props", f"`props` is over {PROPS_BYTES_MAX} bytes")
+            flags = self._texts(known, limits)
             known["flags"] = sorted(flags)
             result.value = msgspec.convert(known, type_)
         except _Refuse as refuse:
@@ -170,16 +169,13 @@ class Repairer:
                     f"An identifier is at most {limit} characters long",
                 )
             if has_resident_number(text):
-                raise _Refuse(
-                    RejectCode.PERSONAL_IDENTIFIER, f".{key}", "An identifier holds a resident number"
-                )
+                raise _Refuse(RejectCode.PERSONAL_IDENTIFIER, f".{key}", "An identifier holds a resident number")
             return text
         if key not in _NOT_MASKED:
-            masked = self._masker.url(text) if key in URL_FIELDS else self._masker.text(text)
-            if any(
-                token in masked and token not in text
-                for token in ("[rrn]", "[card]", "[phone]", "[email]", "[account]")
-            ):
+            if key in URL_FIELDS:
+                text = self._masker.without_query_values(text)
+            masked = self._masker.text(text)
+            if masked != text:
                 flags.add("masked")
             text = masked
         if limit is not None and len(text) > limit:
@@ -191,6 +187,11 @@ class Repairer:
         """Return what may be stored of a refused event: masked, or only its size and hash."""
         if decoded is None:
             return f"not stored: {len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}"
+        if isinstance(decoded, dict):
+            decoded = {
+                key: self._masker.without_query_values(value) if key in URL_FIELDS and isinstance(value, str) else value
+                for key, value in decoded.items()
+            }
         text = encode(self._masker.value(_without_nul(decoded))).decode()
         return text[:_MASKED_BODY_CHARS]
 
@@ -206,9 +207,7 @@ def _decode(raw: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise _Refuse(RejectCode.NUMBER_OUT_OF_RANGE, _guilty_field(raw), _explain(error)[2]) from None
     except RecursionError:
-        raise _Refuse(
-            RejectCode.TOO_DEEP, "", f"The event is nested deeper than {DEPTH_MAX} levels"
-        ) from None
+        raise _Refuse(RejectCode.TOO_DEEP, "", f"The event is nested deeper than {DEPTH_MAX} levels") from None
     if _depth(decoded) > DEPTH_MAX:
         raise _Refuse(RejectCode.TOO_DEEP, "", f"The event is nested deeper than {DEPTH_MAX} levels")
     return decoded
@@ -218,12 +217,12 @@ def _guilty_field(raw: bytes) -> str:
     """Return the path of the first field that cannot be decoded."""
     try:
         parts = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     for key, value in parts.items():
         try:
             msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # An unknown key is the client's text: it is not repeated.
             return f".{key}" if key in Event.__struct_fields__ else ".props"
     return ""
@@ -264,9 +263,10 @@ def _event_id(raw: bytes) -> str | None:
 
 def _explain(error: msgspec.ValidationError) -> tuple[RejectCode, str, str]:
     """Turn the decoder's words into code, path and a message without any value."""
-    match = _AT.match(str(error))
-    message, path = (match.group(1), match.group(2) or "") if match else (str(error), "")
+    # The last " - at" is the decoder's: one before it may be part of a value.
+    message, at, path = str(error).rpartition(" - at `$")
+    message, path = (message, path.removesuffix("`")) if at else (path, "")
     missing = _MISSING.search(message)
     if missing:
         return RejectCode.MISSING_FIELD, f"{path}.{missing.group(1)}", message
-    return RejectCode.INVALID_FIELD, path, _QUOTED.sub("'…'", message)
+    return RejectCode.INVALID_FIELD, path, _VALUE.sub("", message)

@@ -7,7 +7,6 @@ It never touches an event.
 import asyncio
 import contextlib
 import errno
-import os
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from collector_server import stdin
 from collector_server.counters import Snapshot
 from collector_server.metrics import render
 from collector_server.settings import CollectorSettings
@@ -98,9 +98,7 @@ class Supervisor:
         self._serve = serve
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
-        SpoolFolder(
-            Path(spool.folder)
-        )  # an unwritable folder or a foreign spool is said before anything starts
+        SpoolFolder(Path(spool.folder))  # an unwritable folder or a foreign spool is said before anything starts
         self._workers = [
             Worker(WorkerOrder(slot=slot, serve=serve, spool=spool, log_level=log_level))
             for slot in range(serve.workers)
@@ -111,7 +109,7 @@ class Supervisor:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         if stop_with_stdin:
-            loop.add_reader(0, lambda: None if os.read(0, 4096) else (loop.remove_reader(0), stop.set()))
+            stdin.stop_with_stdin(loop, stop)
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, stop.set)
         with _hold_port(self._serve.host, self._serve.port):

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -27,6 +27,7 @@ from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.settings import CollectorSettings
+from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
 from storage.spool.clock import OsClock
 from storage.spool.files import lock_file
@@ -66,7 +67,7 @@ async def _serve(order: WorkerOrder) -> int:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    loop.add_reader(0, lambda: None if os.read(0, 4096) else (loop.remove_reader(0), stop.set()))
+    stop_with_stdin(loop, stop)
     folder = _own_slot(order)
     counters = Counters()
 
@@ -81,9 +82,7 @@ async def _serve(order: WorkerOrder) -> int:
     collector = Collector(
         order.serve,
         KeyRing(order.serve.keys, order.serve.workers),
-        BatchDecoder(
-            Masker(order.serve.query_values_kept, order.serve.account_patterns), order.serve.batch_events_max
-        ),
+        BatchDecoder(Masker(order.serve.query_values_kept, order.serve.account_patterns), order.serve.batch_events_max),
         writer.submit,
         counters,
     )
@@ -136,29 +135,19 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
     return runner
 
 
-def _request_factory(settings: CollectorSettings) -> object:
+def _request_factory(settings: CollectorSettings) -> Any:
     """Return aiohttp's own request, but with our limit on the body."""
 
-    def make(
-        message: object, payload: object, protocol: object, writer: object, task: object
-    ) -> web.BaseRequest:
-        return web.BaseRequest(  # type: ignore[call-arg]
-            message,  # type: ignore[arg-type]
-            payload,  # type: ignore[arg-type]
-            protocol,  # type: ignore[arg-type]
-            writer,  # type: ignore[arg-type]
-            task,  # type: ignore[arg-type]
-            asyncio.get_running_loop(),
-            client_max_size=settings.body_bytes_max,
-        )
+    def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        limit = settings.body_bytes_max
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
 
     return make
 
 
 def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:
-    snapshot = counters.snapshot(
-        ready=ready, unavailable=writer.unavailable, queued_bytes=writer.queued_bytes
-    )
+    snapshot = counters.snapshot(ready=ready, unavailable=writer.unavailable, queued_bytes=writer.queued_bytes)
     with contextlib.suppress(BrokenPipeError):
         os.write(1, msgspec.json.encode(snapshot) + b"\n")
 

@@ -66,9 +66,7 @@ def _demo_settings(settings: Settings, folder: str) -> Settings:
         data=DataSettings(folder=folder),
         spool=replace(settings.spool, folder=None),
         log=replace(settings.log, level="warning"),
-        serve=replace(
-            settings.serve, port=port, admin_port=admin_port, keys=(replace(DEMO_KEY, kind="server"),)
-        ),
+        serve=replace(settings.serve, port=port, admin_port=admin_port, keys=(replace(DEMO_KEY, kind="server"),)),
     )
 
 
@@ -111,9 +109,7 @@ def _wait_until_final(connection: psycopg.Connection, installation: Installation
         if books.final and books.totals:
             return books
         time.sleep(0.2)
-    raise SillokError(
-        f"the books were not final after {_PATIENCE_S:.0f} s: the loader or the processor stands still"
-    )
+    raise SillokError(f"the books were not final after {_PATIENCE_S:.0f} s: the loader or the processor stands still")
 
 
 def _print_rows(connection: psycopg.Connection, console: Console) -> None:
@@ -123,7 +119,8 @@ def _print_rows(connection: psycopg.Connection, console: Console) -> None:
     rows = connection.execute(
         """
         select to_char(event_time, 'HH24:MI:SS'), event_type, coalesce(page_name, page_code, ''),
-            coalesce(click_text, error_message, step_name, search_text, tab_name, popup_name, checkbox_name, exit_menu, ''),
+            coalesce(click_text, error_message, step_name, search_text, tab_name, popup_name, checkbox_name, exit_menu,
+                ''),
             channel, device_type, coalesce(browser_name, ''), array_to_string(flags, ' ')
         from clean.events
         where session_id in (
@@ -156,9 +153,12 @@ def _print_sessions(connection: psycopg.Connection, console: Console) -> None:
 
 def _verdict(books: Books, sent: Sent, console: Console) -> int:
     """Hold the books against what the sender knows; say every reason why not."""
-    totals = [sum(t.get(account, 0) for t in books.totals.values())
-              for account in ("process.clean", "process.duplicate", "table.dead_letters_load", "table.dead_letters_process")]  # fmt: skip
-    clean, duplicates, dead = totals[0], totals[1], totals[2] + totals[3]
+
+    def total(*accounts: str) -> int:
+        return sum(found.get(account, 0) for found in books.totals.values() for account in accounts)
+
+    clean, duplicates = total("process.clean"), total("process.duplicate")
+    dead = total("table.dead_letters_load", "table.dead_letters_process")
     reasons = [
         reason
         for failed, reason in (

@@ -80,9 +80,7 @@ def _sync(spool: Path) -> Finding:
     finally:
         os.close(fd)
         probe.unlink()
-    result = (
-        f"fdatasync of 4 KiB: median {statistics.median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.2f} ms"
-    )
+    result = f"fdatasync of 4 KiB: median {statistics.median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.2f} ms"
     if statistics.median(times) < _SYNC_S_MIN:
         return Finding("disk sync", result, "too fast to be true: is this tmpfs, or a disk whose cache lies?")
     return Finding("disk sync", result)
@@ -96,9 +94,7 @@ def _spool(path: Path) -> Finding:
     damaged = sum(len(spool.files.names(slot.damaged)) for slot in spool.slots())
     open_ = sum(len(slot.segments(OPEN)) for slot in spool.slots())
     oldest = max((time.time() - p.stat().st_mtime for p in waiting), default=0.0)
-    result = (
-        f"{len(waiting)} sealed segments wait, the oldest for {oldest:.0f} s; {open_} open, {damaged} damaged"
-    )
+    result = f"{len(waiting)} sealed segments wait, the oldest for {oldest:.0f} s; {open_} open, {damaged} damaged"
     if damaged:
         return Finding("spool", result, f"look into {path}/slot-*/damaged: recovery moved bytes aside there")
     if oldest > _WAITING_S_MAX:
@@ -112,9 +108,7 @@ def _collector(settings: Settings) -> Finding:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return Finding("collector", f"ready ({answer.status}) on port {settings.serve.port}")
     except OSError as error:
-        return Finding(
-            "collector", "not ready", f"{url} says: {error}; start it with `sillok up` or `sillok serve`"
-        )
+        return Finding("collector", "not ready", f"{url} says: {error}; start it with `sillok up` or `sillok serve`")
 
 
 def _database(connection: psycopg.Connection) -> Iterator[Finding]:
@@ -125,9 +119,7 @@ def _database(connection: psycopg.Connection) -> Iterator[Finding]:
     yield Finding("migrations", f"{len(missing)} pending", "run `sillok migrate`" if missing else "")
     if missing:
         return
-    row = connection.execute(
-        "select finished_until, all_final, now() - finished_until from ops.watermark"
-    ).fetchone()
+    row = connection.execute("select finished_until, all_final, now() - finished_until from ops.watermark").fetchone()
     finished, all_final, lag = row or (None, None, None)
     slow = lag is not None and not all_final and lag.total_seconds() > _WAITING_S_MAX
     yield Finding(

@@ -23,9 +23,7 @@ def print_books(books: Books, console: Console) -> None:
     if books.clients:
         _print_clients(books.clients, console)
     _print_differences(books.differences, console)
-    console.print(
-        "[bold green]The books balance.[/]" if books.balanced else "[bold red]The books do NOT balance.[/]"
-    )
+    console.print("[bold green]The books balance.[/]" if books.balanced else "[bold red]The books do NOT balance.[/]")
 
 
 def _moment(books: Books) -> str:
@@ -55,9 +53,7 @@ def _print_flow(books: Books, console: Console) -> None:
 
 
 def _print_clients(clients: list[ClientAccount], console: Console) -> None:
-    table = Table(
-        title="What the SDKs say they made (shown beside; never forced to balance)", title_justify="left"
-    )
+    table = Table(title="What the SDKs say they made (shown beside; never forced to balance)", title_justify="left")
     for name in ("source", "platform", "app version"):
         table.add_column(name)
     for name in ("instances", "created", "arrived", "dropped", "pending", "vanished"):

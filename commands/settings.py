@@ -61,11 +61,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def load_settings(config: str | None, environment: Mapping[str, str]) -> Settings:
     """Read file and environment; raise SettingsError that names the key and the file."""
-    path = (
-        config
-        or environment.get("SILLOK_CONFIG")
-        or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
-    )
+    path = config or environment.get("SILLOK_CONFIG") or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
     values = _read_file(path) if path else {}
     _check(values, path or "the defaults")
     overrides = _from_environment(environment)
@@ -90,9 +86,7 @@ def _check(values: dict[str, Any], origin: str) -> Settings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         where = path.strip("`").removeprefix("$").removeprefix(".")
-        raise SettingsError(
-            f"{origin}: [{where or 'top level'}] {message[:1].lower()}{message[1:]}"
-        ) from error
+        raise SettingsError(f"{origin}: [{where or 'top level'}] {message[:1].lower()}{message[1:]}") from error
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -117,10 +111,8 @@ def _value(text: str) -> Any:
 
 
 def refuse_database_credentials(settings: Settings, environment: Mapping[str, str]) -> None:
-    """The collector stands where attackers may get in: it must not even know where the database is."""
-    found = [
-        f"[{section}] dsn" for section in ("load", "process", "migrate") if getattr(settings, section).dsn
-    ]
+    """Raise SettingsError when the collector, which attackers may reach, could know where the database is."""
+    found = [f"[{section}] dsn" for section in ("load", "process", "migrate") if getattr(settings, section).dsn]
     found += [name for name in _LIBPQ if environment.get(name)]
     if found:
         raise SettingsError(
@@ -131,6 +123,4 @@ def refuse_database_credentials(settings: Settings, environment: Mapping[str, st
 
 def without_databases(settings: Settings) -> Settings:
     """Return the settings as the collector may see them."""
-    return msgspec.structs.replace(
-        settings, load=LoadSettings(), process=ProcessSettings(), migrate=DatabaseSettings()
-    )
+    return msgspec.structs.replace(settings, load=LoadSettings(), process=ProcessSettings(), migrate=DatabaseSettings())

@@ -65,7 +65,7 @@ class Installation:
             ) from error
         if self._lock is None:
             raise FolderInUse(
-                f"another `sillok up` works in {self._folder}; stop it first, or set SILLOK_DATA_FOLDER to another folder"
+                f"another `sillok up` works in {self._folder}; stop it first, or set another SILLOK_DATA_FOLDER"
             )
 
     def _start_database(self) -> None:

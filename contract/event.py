@@ -62,20 +62,14 @@ class Fields(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
     ) = None
     event_name: Annotated[str, _text(128, "이벤트명", "Required for `custom`.")] | None = None
 
-    session_id: (
-        Annotated[str, _text(64, "세션ID", "The SDK's session; a new one after 30 minutes idle.")] | None
-    ) = None
+    session_id: Annotated[str, _text(64, "세션ID", "The SDK's session; a new one after 30 minutes idle.")] | None = None
     anonymous_id: Annotated[str, _text(64, "방문자ID", "The device or browser.")] | None = None
     customer_id: (
-        Annotated[str, _text(128, "고객ID", "The customer after login; may be a keyed hash made by the app.")]
-        | None
+        Annotated[str, _text(128, "고객ID", "The customer after login; may be a keyed hash made by the app.")] | None
     ) = None
-    page_url: (
-        Annotated[str, _text(2048, "페이지URL", "Query values are dropped except an allow-list.")] | None
-    ) = None
+    page_url: Annotated[str, _text(2048, "페이지URL", "Query values are dropped except an allow-list.")] | None = None
     referrer: (
-        Annotated[str, _text(2048, "이전페이지URL", "The page before; query values are dropped likewise.")]
-        | None
+        Annotated[str, _text(2048, "이전페이지URL", "The page before; query values are dropped likewise.")] | None
     ) = None
 
     utm_source: Annotated[str, _text(256, "UTM소스", "Campaign source.")] | None = None
@@ -83,29 +77,22 @@ class Fields(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
     utm_campaign: Annotated[str, _text(256, "UTM캠페인", "Campaign name.")] | None = None
     utm_term: Annotated[str, _text(256, "UTM검색어", "Campaign search term.")] | None = None
     utm_content: Annotated[str, _text(256, "UTM콘텐츠", "Campaign content.")] | None = None
-    ad_click_id: (
-        Annotated[str, _text(256, "광고클릭ID", "With its name: `gclid:…`, `fbclid:…`, `n_ad:…`.")] | None
-    ) = None
-
-    page_code: Annotated[str, _text(64, "페이지코드", "The app's code of the page, e.g. `M0405`.")] | None = (
+    ad_click_id: Annotated[str, _text(256, "광고클릭ID", "With its name: `gclid:…`, `fbclid:…`, `n_ad:…`.")] | None = (
         None
     )
+
+    page_code: Annotated[str, _text(64, "페이지코드", "The app's code of the page, e.g. `M0405`.")] | None = None
     page_name: Annotated[str, _text(256, "페이지명", "The page's name.")] | None = None
     click_text: Annotated[str, _text(256, "클릭텍스트", "The text on the control.")] | None = None
     checkbox_name: Annotated[str, _text(256, "체크박스명", "The checkbox's name.")] | None = None
-    checkbox_checked: (
-        Annotated[bool, Meta(title="체크여부", description="Its state after the click.")] | None
-    ) = None
+    checkbox_checked: Annotated[bool, Meta(title="체크여부", description="Its state after the click.")] | None = None
 
     popup_name: Annotated[str, _text(256, "팝업명", "The popup's name.")] | None = None
     click_name: Annotated[str, _text(256, "클릭명", "The name the app gave the control.")] | None = None
     tab_name: Annotated[str, _text(256, "탭명", "The tab's name.")] | None = None
-    flow_name: (
-        Annotated[str, _text(128, "진행명", "The flow a step belongs to, e.g. `account_opening`.")] | None
-    ) = None
+    flow_name: Annotated[str, _text(128, "진행명", "The flow a step belongs to, e.g. `account_opening`.")] | None = None
     step_position: (
-        Annotated[int, Meta(ge=1, le=999, title="진행단계위치", description="The step's place in its flow.")]
-        | None
+        Annotated[int, Meta(ge=1, le=999, title="진행단계위치", description="The step's place in its flow.")] | None
     ) = None
     step_name: Annotated[str, _text(128, "진행단계명", "The step's name.")] | None = None
     search_text: Annotated[str, _text(256, "검색어", "What was searched for.")] | None = None
@@ -115,9 +102,9 @@ class Fields(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
     error_message: Annotated[str, _text(1024, "에러메시지", "The error's message.")] | None = None
     error_page: Annotated[str, _text(2048, "에러페이지", "The page on which it happened.")] | None = None
 
-    platform: (
-        Annotated[Platform, Meta(title="플랫폼", description="`web`, `android`, `ios` or `server`.")] | None
-    ) = None
+    platform: Annotated[Platform, Meta(title="플랫폼", description="`web`, `android`, `ios` or `server`.")] | None = (
+        None
+    )
     app_name: Annotated[str, _text(128, "앱명", "The app's name.")] | None = None
     app_version: Annotated[str, _text(64, "앱버전", "The app's version.")] | None = None
     os_name: Annotated[str, _text(64, "OS명", "The operating system.")] | None = None
@@ -141,18 +128,13 @@ class Fields(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
 class Event(Fields, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One event as an SDK sends it."""
 
-    event_id: Annotated[
-        UUID, Meta(title="이벤트ID", description="UUIDv7 made on the client; the same on every retry.")
-    ]
+    event_id: Annotated[UUID, Meta(title="이벤트ID", description="UUIDv7 made on the client; the same on every retry.")]
     time: Annotated[
         Int64, Meta(title="발생시각", description="Milliseconds since the epoch, by the client's own clock.")
     ]
     event_type: Annotated[EventType, Meta(title="행동정보유형", description="What kind of behaviour it is.")]
     seq: (
-        Annotated[
-            int, Meta(ge=1, le=2**63 - 1, title="순번", description="1, 2, 3 … within one `client_id`.")
-        ]
-        | None
+        Annotated[int, Meta(ge=1, le=2**63 - 1, title="순번", description="1, 2, 3 … within one `client_id`.")] | None
     ) = None
 
 
@@ -160,16 +142,11 @@ class Context(Fields, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     """What is the same for a whole batch; merged under each event when the segment is loaded."""
 
     ip: (
-        Annotated[
-            str, _text(64, "IP주소", "Address of a relayed request; honoured for keys of kind `server` only.")
-        ]
+        Annotated[str, _text(64, "IP주소", "Address of a relayed request; honoured for keys of kind `server` only.")]
         | None
     ) = None
     user_agent: (
-        Annotated[
-            str, _text(1024, "사용자에이전트", "User agent of a relayed request; for `server` keys only.")
-        ]
-        | None
+        Annotated[str, _text(1024, "사용자에이전트", "User agent of a relayed request; for `server` keys only.")] | None
     ) = None
 
 

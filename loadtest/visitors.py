@@ -22,7 +22,7 @@ _PAGES: Final = {
     "M0801": ("뉴스·리서치", "/research"),
     "M0901": ("고객센터", "/help"),
 }
-_WAYS_IN: Final = (
+_WAYS_IN: Final[tuple[tuple[dict[str, str], int], ...]] = (
     ({}, 30),
     ({"referrer": "https://search.naver.com/search.naver?query=%EC%A6%9D%EA%B6%8C"}, 14),
     ({"referrer": "https://www.google.com/"}, 8),
@@ -31,18 +31,26 @@ _WAYS_IN: Final = (
     ({"referrer": "https://m.blog.naver.com/stock_study"}, 4),
     ({"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": "주간시황"}, 3),
 )
-_DEVICES: Final = (
-    ({"platform": "android", "os_name": "Android", "os_version": "16", "device_model": "SM-S938N",
-      "screen_width": 412, "screen_height": 915},
-     "Mozilla/5.0 (Linux; Android 16; SM-S938N) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
-     "Chrome/142.0.0.0 Mobile Safari/537.36"),
-    ({"platform": "ios", "os_name": "iOS", "os_version": "26.1", "device_model": "iPhone18,1",
-      "screen_width": 402, "screen_height": 874},
-     "Mozilla/5.0 (iPhone; CPU iPhone OS 26_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"),
-    ({"platform": "web", "screen_width": 1920, "screen_height": 1080},
-     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"),
-    ({"platform": "web", "screen_width": 1440, "screen_height": 900},
-     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15"),
+_WEBKIT: Final = "AppleWebKit/537.36 (KHTML, like Gecko)"
+_DEVICES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
+    (
+        {"platform": "android", "os_name": "Android", "os_version": "16", "device_model": "SM-S938N",
+         "screen_width": 412, "screen_height": 915},
+        f"Mozilla/5.0 (Linux; Android 16; SM-S938N) {_WEBKIT} Version/4.0 Chrome/142.0.0.0 Mobile Safari/537.36",
+    ),
+    (
+        {"platform": "ios", "os_name": "iOS", "os_version": "26.1", "device_model": "iPhone18,1",
+         "screen_width": 402, "screen_height": 874},
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 26_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+    ),
+    (
+        {"platform": "web", "screen_width": 1920, "screen_height": 1080},
+        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/142.0.0.0 Safari/537.36",
+    ),
+    (
+        {"platform": "web", "screen_width": 1440, "screen_height": 900},
+        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {_WEBKIT} Version/26.1 Safari/605.1.15",
+    ),
 )  # fmt: skip
 _STEPS: Final = ("약관 동의", "본인인증", "신분증 촬영", "계좌 비밀번호", "개설 완료")
 _ERRORS: Final = (

@@ -131,9 +131,7 @@ def read_books(connection: psycopg.Connection, range_from: datetime, range_until
     )
 
 
-def _differences(
-    identity: Identity, accounts: dict[Cell, dict[str, Count]], is_final: Any
-) -> Iterator[Difference]:
+def _differences(identity: Identity, accounts: dict[Cell, dict[str, Count]], is_final: Any) -> Iterator[Difference]:
     cells: dict[Cell, tuple[Count, Count]] = {}
     for (minute, source, event_type), found in accounts.items():
         cell = (minute, source, event_type if identity.by_type else "")

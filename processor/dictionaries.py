@@ -52,7 +52,7 @@ class Dictionaries:
             for row in distinct:
                 copy.write_row((*row, *parse(row)))
 
-    def _parse_visit(  # noqa: PLR0917 - a row of `distinct_urls.sql`
+    def _parse_visit(
         self,
         page_url: str,
         referrer: str,
@@ -72,7 +72,7 @@ class Dictionaries:
                 utm_campaign=utm_campaign or (page and page.utm_campaign) or None,
                 ad_click_id=ad_click_id or (page and page.ad_click_id) or None,
                 referrer_host=referrer_host,
-                page_host=page and page.host,
+                page_host=page.host if page else None,
                 platform=platform or None,
             )
         )

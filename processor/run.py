@@ -11,7 +11,6 @@ Always true:
 import random
 import secrets
 import threading
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,30 +114,24 @@ class Processor:
         stop.wait(random.uniform(0.1, min(_BACKOFF_S_MAX, 0.2 * 2**failures)))  # noqa: S311 - jitter
 
 
-def process_batch(
-    connection: psycopg.Connection, dictionaries: Dictionaries, events_max: int
-) -> RunReport | None:
+def process_batch(connection: psycopg.Connection, dictionaries: Dictionaries, events_max: int) -> RunReport | None:
     """Clean the oldest loads that wait, up to about `events_max` events; None when none waits."""
     with connection.transaction():
-        claimed = connection.execute(
-            read_sql("processor.sql", "claim.sql"), {"events_max": events_max}
-        ).fetchone()
+        claimed = connection.execute(read_sql("processor.sql", "claim.sql"), {"events_max": events_max}).fetchone()
         if claimed is None:
             return None
         run_id, load_ids, loaded = claimed
         if loaded:
             batch = {"run_id": run_id, "load_ids": load_ids, **_span(connection, load_ids)}
             _clean(connection, dictionaries, batch)
-        counts = dict(
+        counts: dict[str, int] = dict(
             connection.execute(
                 "select outcome, sum(events)::bigint from ops.audit where run_id = %s group by outcome",
                 (run_id,),
             ).fetchall()
         )
         if sum(counts.values()) != loaded:
-            raise AssertionError(
-                f"run {run_id} accounts for {sum(counts.values())} of {loaded} loaded events"
-            )
+            raise AssertionError(f"run {run_id} accounts for {sum(counts.values())} of {loaded} loaded events")
     return RunReport(
         run_id,
         len(load_ids),
@@ -173,9 +166,7 @@ def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: di
     ):
         connection.execute(read_sql("processor.sql", name), batch)
     connection.execute(read_sql("processor.sql", "touched_sessions.sql"), batch)
-    first, last = connection.execute(
-        "select min(first_date), max(last_date) from batch_sessions"
-    ).fetchone() or (0, 0)
+    first, last = connection.execute("select min(first_date), max(last_date) from batch_sessions").fetchone() or (0, 0)
     connection.execute(
         read_sql("processor.sql", "write_sessions.sql"), {**batch, "first_date": first, "last_date": last}
     )
@@ -191,7 +182,7 @@ def _ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None
 
 def _ensure_days(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
     """Make the partitions and the visitor keys of every day the batch's events happened on."""
-    days: list[date] = [
+    days = [
         day
         for (day,) in connection.execute(
             "select distinct event_date from batch_timed where load_id = any(%(load_ids)s)"

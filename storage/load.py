@@ -1,52 +1,37 @@
-"""The loader: one sealed segment becomes one transaction and one ledger row, or nothing at all.
+r"""The loader: one sealed segment becomes one transaction and one ledger row, or nothing at all.
 
 Always true:
 
 - The ledger row is written first: a second loader of the same segment blocks on its key, then fails.
-- COPY's own row count is asserted before the commit. (`\\.` inside COPY text ends a copy successfully and
+- COPY's own row count is asserted before the commit. (`\.` inside COPY text ends a copy successfully and
   drops the rest; binary COPY has no such mark, and the count is the second belt.)
 - A segment is released only after its commit. An unknown end of a commit is settled by asking the ledger.
 - The same name with other contents is never loaded and never released.
 """
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 import psycopg
 import structlog
-import zstandard
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from contract.errors import SegmentChanged, SpoolFormatError
-from contract.event import ClientReport, StoredBatch, decode_stored_batch
-from contract.outcome import DeadLetterReason, Outcome
+from contract.outcome import Outcome
+from storage.contents import Contents, missing
 from storage.postgres import is_passing, read_sql
-from storage.rows import COLUMN_TYPES, COLUMNS, received_at, rows_of
+from storage.rows import COLUMN_TYPES, COLUMNS, received_at
 from storage.spool.folder import SegmentId, SlotFolder
-from storage.spool.frame import Frame, FrameMeta, decode_meta
 from storage.spool.reader import Segment, parse_segment
 from storage.spool.segment import Footer, TallyRow
-from storage.spool.tally import Tally, minute_of
 
 log: Final = structlog.get_logger()
+# SQLSTATE classes that say a row is at fault: data, constraints, limits.
+_DATA_ERRORS: Final = ("22", "23", "54")
 _COPY: Final = f"copy raw.events ({', '.join(COLUMNS)}) from stdin (format binary)"
-
-
-class DeadLetter(Struct, frozen=True):
-    """One event that cannot be loaded."""
-
-    received_at_us: int
-    source: str
-    event_type: str
-    event_id: Any
-    reason: str
-    detail: str
-    body: str | None
 
 
 class LoadReport(Struct, frozen=True):
@@ -69,110 +54,8 @@ class _JsonbBytes(Dumper):
         return b"\1" + obj
 
 
-class _Miscounted(Exception):  # noqa: N818 - control flow within one load
+class _Miscounted(Exception):
     """The payload did not hold what the ledger row said: roll back and write it anew."""
-
-
-class _Contents:
-    """What the loader read from one segment: the payload itself, counted afresh at every pass."""
-
-    def __init__(self, segment: Segment) -> None:
-        self.segment = segment
-        self.refused: dict[Any, str] = {}
-        """Row number within the segment → PostgreSQL's reason, from bisection."""
-        self.reset()
-
-    def reset(self) -> None:
-        self.tally = Tally()
-        self.dead: list[DeadLetter] = []
-        self.rejected: list[tuple[Any, ...]] = []
-        self.clients: dict[tuple[str, str], tuple[ClientReport, int]] = {}
-        self.rows = 0
-
-    def batches(self) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
-        """Yield every batch that can be decoded; what cannot becomes dead letters."""
-        for group in self.segment.groups:
-            try:
-                frames = list(self.segment.frames(group))
-            except (ValueError, zstandard.ZstdError) as error:
-                self._unreadable(group.header.until_us, "", group.header.accepted, error)
-                continue
-            for frame in frames:
-                yield from self._batch(frame)
-
-    def _batch(self, frame: Frame) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
-        meta: FrameMeta | None = None
-        try:
-            meta = decode_meta(frame.meta)
-            batch = decode_stored_batch(frame.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            source, accepted = (meta.source, meta.accepted) if meta else ("", 0)
-            self._unreadable(frame.received_at_us, source, accepted, error)
-            return
-        yield frame.received_at_us, meta, batch
-
-    def _unreadable(self, received_at_us: int, source: str, events: int, error: Exception) -> None:
-        detail = f"{type(error).__name__}: the frame's bytes are intact but cannot be decoded by this version"
-        letter = DeadLetter(received_at_us, source, "", None, DeadLetterReason.FRAME_UNREADABLE, detail, None)
-        self.dead.extend([letter] * events)
-
-    def rows_to_copy(self, load_id: int) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows, counting as they go; rows PostgreSQL refused before become dead letters."""
-        self.reset()
-        for received_at_us, meta, batch in self.batches():
-            minute = minute_of(received_at_us)
-            self._note(received_at_us, load_id, meta, batch)
-            loaded = batch.events
-            if self.refused:
-                numbered = list(enumerate(batch.events, self.rows))
-                loaded = [event for number, event in numbered if number not in self.refused]
-                for number, event in numbered:
-                    if number in self.refused:
-                        self.dead.append(
-                            DeadLetter(
-                                received_at_us,
-                                meta.source,
-                                event.event_type,
-                                event.event_id,
-                                DeadLetterReason.ROW_REFUSED,
-                                self.refused[number],
-                                msgspec.json.encode(event).decode(),
-                            )
-                        )
-                        self.tally.add_events(minute, meta.source, Outcome.DEAD_LETTERED, [event])
-            self.tally.add_events(minute, meta.source, Outcome.LOADED, loaded)
-            self.rows += len(batch.events)
-            batch.events = loaded
-            yield from rows_of(load_id, received_at_us, meta, batch)
-
-    def _note(self, received_at_us: int, load_id: int, meta: FrameMeta, batch: StoredBatch) -> None:
-        received = received_at(received_at_us)
-        client_id = None if batch.context is UNSET else batch.context.client_id
-        for r in meta.rejects:
-            self.rejected.append(
-                (
-                    load_id,
-                    received,
-                    meta.source,
-                    meta.is_test,
-                    client_id,
-                    r.event_id,
-                    r.code,
-                    r.field,
-                    r.message,
-                    r.body,
-                )
-            )
-        for report in batch.clients:
-            key = (meta.source, report.id)
-            known = self.clients.get(key)
-            if known is None or _progress(report) > _progress(known[0]):
-                self.clients[key] = (report, received_at_us)
-
-
-def _progress(report: ClientReport) -> tuple[int, int, int]:
-    """Order an instance's cumulative reports: later ones made more, dropped more, or wait for less."""
-    return report.created, sum(report.dropped.values()), -report.pending
 
 
 def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int) -> LoadReport | None:
@@ -188,38 +71,39 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         folder.release(number)
         return None
     segment = parse_segment(data)
+    header = segment.header
+    if (header.spool_id, header.slot, header.segment) != (name.spool_id, name.slot, name.segment):
+        raise SpoolFormatError(f"segment {name} says of itself that it is another: it was renamed or copied here")
     if segment.footer is None:
-        raise SpoolFormatError(
-            f"segment {name} is sealed but its footer is damaged: `sillok spool` must write it off"
-        )
-    if (segment.header.spool_id, segment.header.slot, segment.header.segment) != (
-        name.spool_id,
-        name.slot,
-        number,
-    ):
-        raise SpoolFormatError(
-            f"segment {name} says of itself that it is another: it was renamed or copied here"
-        )
-    contents = _Contents(segment)
+        raise SpoolFormatError(f"segment {name} is sealed but its footer is damaged: its loss must be written off")
+    try:
+        report = _load_patiently(connection, name, digest, Contents(segment), segment.footer)
+    except psycopg.errors.UniqueViolation:
+        # Another loader was faster.
+        if not _is_loaded(connection, name, digest):
+            raise
+        report = None
+    folder.release(number)
+    return report
+
+
+def _load_patiently(
+    connection: psycopg.Connection, name: SegmentId, digest: bytes, contents: Contents, footer: Footer
+) -> LoadReport:
+    """Load, again with better figures when the first were wrong, and again without rows PostgreSQL refuses."""
     while True:
         try:
-            report = _load(connection, name, digest, contents, segment.footer)
+            return _load(connection, name, digest, contents, footer)
         except _Miscounted:
             continue
         except psycopg.errors.UniqueViolation:
-            if not _is_loaded(connection, name, digest):
-                raise
-            folder.release(number)
-            return None
+            raise
         except psycopg.Error as error:
-            if is_passing(error) or not (error.sqlstate or "").startswith(("22", "23", "54")):
+            if is_passing(error) or not (error.sqlstate or "").startswith(_DATA_ERRORS):
                 raise
             _find_refused(connection, contents)
             if not contents.refused:
                 raise
-            continue
-        folder.release(number)
-        return report
 
 
 def _is_loaded(connection: psycopg.Connection, name: SegmentId, digest: bytes) -> bool:
@@ -233,7 +117,7 @@ def _is_loaded(connection: psycopg.Connection, name: SegmentId, digest: bytes) -
 
 
 def _load(
-    connection: psycopg.Connection, name: SegmentId, digest: bytes, contents: _Contents, footer: Footer
+    connection: psycopg.Connection, name: SegmentId, digest: bytes, contents: Contents, footer: Footer
 ) -> LoadReport:
     """Do the one transaction; raise _Miscounted to do it again with better figures."""
     groups = contents.segment.groups
@@ -277,9 +161,7 @@ def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None
         "date_trunc('day', %s at time zone 'Asia/Seoul'), %s at time zone 'Asia/Seoul', '1 day') as day",
         (
             received_at(segment.header.opened_at_us),
-            received_at(
-                max([g.header.until_us for g in segment.groups], default=segment.header.opened_at_us)
-            ),
+            received_at(max([g.header.until_us for g in segment.groups], default=segment.header.opened_at_us)),
         ),
     )
 
@@ -320,7 +202,7 @@ def _insert_load(
     return int(row[0])
 
 
-def _copy(connection: psycopg.Connection, contents: _Contents, load_id: int) -> int:
+def _copy(connection: psycopg.Connection, contents: Contents, load_id: int) -> int:
     with connection.cursor() as cursor:
         cursor.adapters.register_dumper(bytes, _JsonbBytes)
         with cursor.copy(_COPY) as copy:
@@ -330,11 +212,11 @@ def _copy(connection: psycopg.Connection, contents: _Contents, load_id: int) -> 
         return cursor.rowcount
 
 
-def _insert_audit(connection: psycopg.Connection, load_id: int, contents: _Contents, footer: Footer) -> None:
+def _insert_audit(connection: psycopg.Connection, load_id: int, contents: Contents, footer: Footer) -> None:
     """Write down both counts: the writer's, from the footer, and our own, from the payload."""
     rows = [("spool", load_id, *_audit_values(row)) for row in footer.tally]
     rows += [("load", load_id, *_audit_values(row)) for row in contents.tally.rows()]
-    rows += [("load", load_id, *_audit_values(row)) for row in _missing(footer, contents)]
+    rows += [("load", load_id, *_audit_values(row)) for row in missing(footer, contents)]
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ops.audit (stage, load_id, minute, source, event_type, outcome, events, hash_sum)"
@@ -347,28 +229,7 @@ def _audit_values(row: TallyRow) -> tuple[Any, ...]:
     return row.minute, row.source, row.event_type, row.outcome, row.events, row.hash_sum
 
 
-def _missing(footer: Footer, contents: _Contents) -> list[TallyRow]:
-    """Return, cell by cell, what the footer promised and the payload no longer holds."""
-    found: dict[tuple[int, str, str], tuple[int, int]] = {}
-    for row in contents.tally.rows():
-        events, total = found.get((row.minute, row.source, row.event_type), (0, 0))
-        found[row.minute, row.source, row.event_type] = (events + row.events, total + row.hash_sum)
-    undecoded = len([letter for letter in contents.dead if letter.event_id is None])
-    missing: list[TallyRow] = []
-    for row in footer.tally:
-        if row.outcome != Outcome.ACCEPTED:
-            continue
-        events, total = found.get((row.minute, row.source, row.event_type), (0, 0))
-        if events != row.events:
-            outcome = Outcome.DEAD_LETTERED if undecoded else Outcome.DAMAGED
-            missing.append(
-                TallyRow(row.minute, row.source, row.event_type, outcome, row.events - events,
-                         (row.hash_sum - total) % 2**64)
-            )  # fmt: skip
-    return missing
-
-
-def _insert_findings(connection: psycopg.Connection, load_id: int, contents: _Contents) -> None:
+def _insert_findings(connection: psycopg.Connection, load_id: int, contents: Contents) -> None:
     with connection.cursor() as cursor:
         if contents.rejected:
             cursor.executemany(
@@ -413,7 +274,7 @@ def _insert_findings(connection: psycopg.Connection, load_id: int, contents: _Co
             )
 
 
-def _find_refused(connection: psycopg.Connection, contents: _Contents) -> None:
+def _find_refused(connection: psycopg.Connection, contents: Contents) -> None:
     """Find the rows PostgreSQL refuses, by bisection in transactions that are always rolled back."""
     contents.refused = {}
     rows = list(contents.rows_to_copy(0))

@@ -63,9 +63,7 @@ def migrate(connection: psycopg.Connection) -> Iterator[str]:
         connection.execute(_RECORDS)
         for number, name, sql in pending(connection):
             with connection.transaction():
-                connection.execute(
-                    "insert into ops.migrations (number, name) values (%s, %s)", (number, name)
-                )
+                connection.execute("insert into ops.migrations (number, name) values (%s, %s)", (number, name))
                 connection.execute(sql.encode())
             log.info("migrated", number=number, name=name)
             yield f"{number:04}_{name}"
@@ -79,9 +77,7 @@ class _lock:  # noqa: N801 - reads as a verb at its one use
         patience_ends = time.monotonic() + _PATIENCE_S
         while self._connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
             if time.monotonic() > patience_ends:
-                raise DatabaseUnavailable(
-                    "another `sillok migrate` has been running for a minute: look at it first"
-                )
+                raise DatabaseUnavailable("another `sillok migrate` has been running for a minute: look at it first")
             time.sleep(0.1)
 
     def __exit__(self, *_: object) -> None:

@@ -33,9 +33,7 @@ def received_at(received_at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=received_at_us)
 
 
-def rows_of(
-    load_id: int, received_at_us: int, meta: FrameMeta, batch: StoredBatch
-) -> Iterator[tuple[Any, ...]]:
+def rows_of(load_id: int, received_at_us: int, meta: FrameMeta, batch: StoredBatch) -> Iterator[tuple[Any, ...]]:
     """Yield one row per event, in the order of COLUMNS."""
     context = batch.context if batch.context is not UNSET else StoredContext()
     shared = [(i, v) for i, v in enumerate(_fields_of(context)) if v is not None and i != _PROPS]

@@ -88,9 +88,7 @@ class ChannelRules(Struct, frozen=True):
     def _facts(self, visit: ChannelInput) -> dict[str, str | None]:
         """State the facts under the names of the rules' keys, in the form that patterns match."""
         referrer, page = _bare(visit.referrer_host), _bare(visit.page_host)
-        internal = referrer and (
-            self.internal_hosts.fullmatch(referrer) or (page and same_site(referrer, page))
-        )
+        internal = referrer and (self.internal_hosts.fullmatch(referrer) or (page and same_site(referrer, page)))
         return {
             "utm_source": normalise_word(visit.utm_source),
             "utm_medium": normalise_word(visit.utm_medium),

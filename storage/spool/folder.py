@@ -134,9 +134,7 @@ class SpoolFolder:
         except OSError as error:
             raise FolderNotWritable(f"cannot read the spool folder {self.path}: {error.strerror}") from error
         if found.format != 1:
-            raise SpoolFormatError(
-                f"the spool {self.path} has format {found.format}: install the newer Sillok"
-            )
+            raise SpoolFormatError(f"the spool {self.path} has format {found.format}: install the newer Sillok")
         return found.spool_id
 
     def _initialise(self) -> UUID:

@@ -120,9 +120,7 @@ def _footer(segment: Segment, group: Group) -> Footer:
     try:
         return decode_footer(segment.payload(group))
     except (ValueError, zstandard.ZstdError) as error:
-        raise SpoolFormatError(
-            "the segment's footer is intact but cannot be decoded by this version"
-        ) from error
+        raise SpoolFormatError("the segment's footer is intact but cannot be decoded by this version") from error
 
 
 def _assert_invariants(segment: Segment) -> None:

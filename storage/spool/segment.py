@@ -156,9 +156,7 @@ class GroupHeader(Struct, frozen=True):
         tail = data[8:GROUP_HEADER_BYTES]
         if crc32(tail, seed) != _U32.unpack(data[4:8])[0]:
             return None
-        size, crc, sequence, until, durable, frames, accepted, rejected, kind, codec, _, total = (
-            _GROUP.unpack(tail)
-        )
+        size, crc, sequence, until, durable, frames, accepted, rejected, kind, codec, _, total = _GROUP.unpack(tail)
         if codec != CODEC_ZSTD:
             return None
         return cls(size, crc, sequence, until, durable, frames, accepted, rejected, kind, total)

@@ -24,9 +24,7 @@ class Tally:
     def __init__(self) -> None:
         self._cells: dict[Key, list[int]] = {}
 
-    def add(
-        self, minute: int, source: str, event_type: str, outcome: str, events: int, hash_sum: int = 0
-    ) -> None:
+    def add(self, minute: int, source: str, event_type: str, outcome: str, events: int, hash_sum: int = 0) -> None:
         """Add `events` events whose id hashes sum to `hash_sum`."""
         cell = self._cells.get((minute, source, event_type, outcome))
         if cell is None:

@@ -14,6 +14,7 @@ Always true:
 import errno
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from zlib import crc32
 
@@ -159,9 +160,7 @@ class SpoolWriter:
                 self._attempt(self._reopen)
             for group in _split(batches):
                 self._commit(group, until_us)
-            self._attempt(
-                lambda until_us=until_us, closing=closing: self._housekeep(until_us, closing=closing)
-            )
+            self._attempt(partial(self._housekeep, until_us, closing=closing))
             if closing:
                 return
 
@@ -220,9 +219,7 @@ class SpoolWriter:
             accepted += count
             hash_sum += total
             pending.receipt = f"{self._folder.slot}.{segment.header.segment}.{segment.groups}.{index}"
-        payload = self._compress(
-            b"".join([pack_frame(p.received_at_us, encode_meta(p.meta), p.body) for p in group])
-        )
+        payload = self._compress(b"".join([pack_frame(p.received_at_us, encode_meta(p.meta), p.body) for p in group]))
         header = GroupHeader(
             payload_bytes=len(payload),
             payload_crc=crc32(payload),
@@ -251,9 +248,7 @@ class SpoolWriter:
 
     def _open_segment(self, step_us: int) -> None:
         number = self._last_number = self._last_number + 1
-        header = SegmentHeader(
-            self._folder.spool_id, self._folder.slot, number, self._received.now_us(), step_us
-        )
+        header = SegmentHeader(self._folder.spool_id, self._folder.slot, number, self._received.now_us(), step_us)
         fd = self._files.create(self._folder.segment_path(number, OPEN))
         try:
             self._files.write(fd, header.pack())

@@ -155,10 +155,7 @@ def test_page_before(host, channel) -> None:
 )
 def test_campaign_tags(source, medium, channel) -> None:
     """A tag's medium decides, then its source; tools' words for nothing are nothing."""
-    assert (
-        RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE, platform="web"))
-        == channel
-    )
+    assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE, platform="web")) == channel
 
 
 @pytest.mark.parametrize(
@@ -279,9 +276,7 @@ def test_own_rules_come_before_the_builtin_ones(tmp_path) -> None:
     assert rules.assign(ChannelInput(utm_medium="CRM-july", platform="ios")) == "push"
     assert rules.assign(ChannelInput(utm_medium="CRM-july", platform="web")) == "referral"
     assert rules.assign(ChannelInput(referrer_host="search.naver.com")) == "organic_search"
-    assert (
-        rules.assign(ChannelInput(referrer_host="m.firm-mts.com", page_host="www.firm.co.kr")) == "internal"
-    )
+    assert rules.assign(ChannelInput(referrer_host="m.firm-mts.com", page_host="www.firm.co.kr")) == "internal"
     assert rules.assign(ChannelInput(referrer_host="m.firm-mts.com", platform="ios")) == "internal"
 
 

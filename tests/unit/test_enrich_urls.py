@@ -168,9 +168,7 @@ def check(url: str) -> None:
     ):
         assert value is None or 0 < len(value) <= 256
     for text in (page.host, page.path, page.utm_source, page.ad_click_id):
-        assert text is None or not any(
-            char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text
-        )
+        assert text is None or not any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 @given(st.text(st.characters(), max_size=300))

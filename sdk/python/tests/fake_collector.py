@@ -51,9 +51,7 @@ class Collector:
                 request = Request(
                     self.client_address, self.headers, self.rfile.read(int(self.headers["Content-Length"]))
                 )
-                request.status, headers = (
-                    collector.script.pop(0) if collector.script else collector.answer(request)
-                )
+                request.status, headers = collector.script.pop(0) if collector.script else collector.answer(request)
                 collector._keep(request)
                 if request.status <= 0:
                     if request.status < 0:
@@ -89,9 +87,7 @@ class Collector:
 
     def wait_for(self, condition, timeout_s=10):
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self), timeout_s), (
-                "the requests awaited did not come"
-            )
+            assert self._changed.wait_for(lambda: condition(self), timeout_s), "the requests awaited did not come"
 
     def accepted(self):
         return [request for request in self.requests if request.status == 200]

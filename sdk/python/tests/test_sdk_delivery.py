@@ -152,9 +152,7 @@ def test_relayed_visitors_share_batches_and_never_mix(collector, make_client):
     arrived = {}
     for request in collector.accepted():
         assert request.body["context"]["app_name"] == "mts"
-        arrived.setdefault(request.body["context"]["ip"], []).extend(
-            event["event_id"] for event in request.events
-        )
+        arrived.setdefault(request.body["context"]["ip"], []).extend(event["event_id"] for event in request.events)
     assert arrived == sent
     assert len(collector.requests) == 10
 

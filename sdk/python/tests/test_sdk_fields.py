@@ -144,9 +144,7 @@ def test_subclasses_of_the_right_type_are_welcome(client):
     class Position(enum.IntEnum):
         THIRD = 3
 
-    assert client.step(
-        step_name=Text("본인인증"), step_position=Position.THIRD, props=types.MappingProxyType({"a": 1})
-    )
+    assert client.step(step_name=Text("본인인증"), step_position=Position.THIRD, props=types.MappingProxyType({"a": 1}))
 
 
 def test_a_custom_event_needs_its_name(client):

@@ -168,9 +168,7 @@ def test_a_closed_client_stays_closed_in_a_child(collector):
 
 
 def test_importing_the_package_is_light():
-    done = python(
-        "import sys; before = set(sys.modules); import sillok_sdk; print(*set(sys.modules) - before)"
-    )
+    done = python("import sys; before = set(sys.modules); import sillok_sdk; print(*set(sys.modules) - before)")
     heavy = {
         "http.client",
         "urllib.parse",

@@ -35,9 +35,7 @@ def taken(queue):
     """Take and acknowledge all that is due: [(context, [seq, …]), …]."""
     batches = []
     while (batch := queue.take()) is not None:
-        batches.append(
-            (batch.context.decode(), [int(event[7 : event.index(b",")]) for event in batch.events])
-        )
+        batches.append((batch.context.decode(), [int(event[7 : event.index(b",")]) for event in batch.events]))
         queue.acknowledge(batch, queue.figures())
     return batches
 

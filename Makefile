@@ -1,0 +1,43 @@
+# Each target is one line of real work; `make test` is all of them that prove something.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: up demo test check format bench soak clean
+
+up: $(READY) ## everything on this machine, until Ctrl-C
+	$(BIN)/sillok up
+
+demo: $(READY) ## the same without a person: simulated visitors, cleaned rows, balanced books
+	$(BIN)/sillok demo
+
+test: check ## every test of every part
+	$(BIN)/pytest
+
+check: $(READY) ## style, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict sdk/python/sillok_sdk
+	$(BIN)/lint-imports
+	$(BIN)/python -m contract.generate --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## figures, never a verdict
+	$(BIN)/python -m tests.benchmarks.collector
+	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc
+
+soak: $(READY) ## the crash tests for minutes instead of seconds
+	$(BIN)/pytest -m soak --override-ini=addopts= tests
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+$(READY): pyproject.toml sdk/python/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable sdk/python --editable '.[dev]'
+	touch $@
