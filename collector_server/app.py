@@ -30,6 +30,10 @@ _INLINE_BYTES_MAX: Final = 64 * 1024
 _RETRY_AFTER_S: Final = 2
 _USER_AGENT_CHARS_MAX: Final = 1024
 _PREFLIGHT_SECONDS: Final = 86_400
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# After these nobody knows where the next request begins.
+_CLOSING: Final = frozenset({Refusal.BODY_TIMEOUT, Refusal.BODY_CUT_SHORT, Refusal.BAD_REQUEST, Refusal.INTERNAL})
 
 Submit = Callable[[Pending], None]
 
@@ -53,6 +57,11 @@ class Collector:
         self._in_flight_bytes = 0
         self.stopping = False
 
+    @property
+    def busy(self) -> bool:
+        """Say whether a batch is being received or waits for the disk."""
+        return self._in_flight_bytes > 0
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
         key: WriteKey | None = None
@@ -60,13 +69,16 @@ class Collector:
             if request.path != EVENTS_PATH:
                 raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} here")
             if request.method == "OPTIONS":
-                return self._preflight(request)
-            if request.method != "POST":
+                response = self._preflight(request)
+            elif request.method == "POST":
+                key = self._authenticate(request)
+                response = await self._events(request, key)
+            else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
-            key = self._authenticate(request)
-            response = await self._events(request, key)
         except Refused as refused:
-            response = _refusal(refused)
+            response = answer_refused(refused)
+        if self.stopping:
+            response.force_close()
         self._counters.count_request(response.status)
         _allow_origin(request, response, key)
         return response
@@ -83,7 +95,7 @@ class Collector:
             if encoding:
                 body = await self._decompress(body, encoding)
             decoded = self._decoder.decode(body)
-            self._charge(key, len(decoded.events))
+            self._charge(key, decoded.received)
             pending = Pending(_meta(request, key, decoded), decoded.body, decoded.events)
             await self._make_durable(pending)
         finally:
@@ -126,6 +138,9 @@ class Collector:
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:
             async with asyncio.timeout(self._settings.body_timeout_ms / 1000):
+                if request.headers.get("Expect", "").lower() == "100-continue":
+                    await request.writer.write(_CONTINUE)
+                    request.writer.output_size = 0  # it is no part of the answer
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise self._body_too_large() from None
@@ -216,11 +231,14 @@ def _accepted(accepted: int, rejects: list[Reject], receipt: str) -> web.Respons
     return web.Response(body=body, content_type="application/json")
 
 
-def _refusal(refused: Refused) -> web.Response:
+def answer_refused(refused: Refused) -> web.Response:
+    """Return the answer that says why."""
     response = web.Response(status=refused.refusal.status, body=refused.body(), content_type="application/json")
     if refused.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
-    if refused.refusal in (Refusal.BODY_TIMEOUT, Refusal.BODY_CUT_SHORT):
+    if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = "POST, OPTIONS"
+    if refused.refusal in _CLOSING:
         response.force_close()
     return response
 
@@ -230,4 +248,5 @@ def _allow_origin(request: web.BaseRequest, response: web.StreamResponse, key: W
     origin = request.headers.get("Origin")
     if origin is not None and key is not None and key.allows_origin(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
         response.headers["Vary"] = "Origin"

@@ -168,7 +168,8 @@ def _open_envelope(body: bytes) -> _Envelope:
         return _decode_envelope(body)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
-        field = path.strip("`").removeprefix("$").removeprefix(".") or None
+        missing = "events" if "required field" in message else None
+        field = path.strip("`").removeprefix("$").removeprefix(".") or missing
         raise Refused(Refusal.NO_EVENTS, f"the body has no `events` array: {message}", field=field) from error
     except _UNDECODABLE as error:
         reason = str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__

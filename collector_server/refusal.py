@@ -13,6 +13,7 @@ class Refusal(Enum):
     NO_EVENTS = ("no_events", 400, False)
     BROKEN_COMPRESSION = ("broken_compression", 400, False)
     BODY_CUT_SHORT = ("body_cut_short", 400, True)
+    BAD_REQUEST = ("bad_request", 400, True)
     UNKNOWN_KEY = ("unknown_key", 401, True)
     ORIGIN_NOT_ALLOWED = ("origin_not_allowed", 403, True)
     KEY_NOT_ALLOWED_HERE = ("key_not_allowed_here", 403, True)
@@ -22,6 +23,7 @@ class Refusal(Enum):
     TOO_LARGE = ("too_large", 413, False)
     UNKNOWN_ENCODING = ("unknown_encoding", 415, True)
     OVER_RATE = ("over_rate", 429, True)
+    INTERNAL = ("internal", 500, True)
     UNAVAILABLE = ("unavailable", 503, True)
 
     def __init__(self, code: str, status: int, retryable: bool) -> None:

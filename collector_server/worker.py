@@ -12,6 +12,8 @@ import signal
 import socket
 import sys
 import time
+import traceback
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +23,12 @@ import uvloop
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from collector_server.app import Collector, resolve
+from collector_server.app import Collector, answer_refused, resolve
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
+from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
@@ -42,6 +45,9 @@ EXIT_DISK_FAILED: Final = 74
 _LOCK_PATIENCE_S: Final = 30.0
 _REPORT_SECONDS: Final = 0.5
 _BACKLOG: Final = 4096
+# Together below the supervisor's patience.
+_DRAIN_S: Final = 12.0
+_CLEANUP_S: Final = 2.0
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
@@ -94,6 +100,8 @@ async def _serve(order: WorkerOrder) -> int:
             await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
     # New requests get 503; those under way are answered; then the segment is sealed.
     collector.stopping = True
+    _report(counters, writer, ready=False)
+    await _drain(runner, collector)
     await runner.cleanup()
     await loop.run_in_executor(None, writer.close)
     _report(counters, writer, ready=False)
@@ -117,7 +125,7 @@ def _own_slot(order: WorkerOrder) -> SlotFolder:
 
 
 async def _listen(settings: CollectorSettings, collector: Collector) -> web.ServerRunner:
-    server = web.Server(
+    server = _Server(
         collector.handle,
         request_factory=_request_factory(settings),
         keepalive_timeout=settings.keepalive_timeout_ms / 1000,
@@ -125,7 +133,7 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
         access_log=None,
         lingering_time=1.0,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=10.0)
+    runner = web.ServerRunner(server, shutdown_timeout=_CLEANUP_S)
     await runner.setup()
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,6 +141,47 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
         listener.bind((settings.host, settings.port))
         await web.SockSite(runner, listener.dup(), backlog=_BACKLOG).start()
     return runner
+
+
+async def _drain(runner: web.ServerRunner, collector: Collector) -> None:
+    """Listen no longer, and wait for the bodies under way: aiohttp's own shutdown would drop their bytes."""
+    for site in runner.sites:
+        await site.stop()
+    patience_ends = time.monotonic() + _DRAIN_S
+    while collector.busy and time.monotonic() < patience_ends:
+        await asyncio.sleep(0.02)
+
+
+class _Connection(web.RequestHandler):
+    """Answers what is not HTTP, and a bug, in the wire's words.
+
+    aiohttp would quote the client's bytes in the answer and in the log; they may be personal data.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - what must not be repeated
+    ) -> web.StreamResponse:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            where = traceback.extract_tb(exc.__traceback__)[-1] if exc and exc.__traceback__ else None
+            log.error(
+                "request_failed", error=type(exc).__name__, at=f"{where.filename}:{where.lineno}" if where else ""
+            )
+            refused = Refused(Refusal.INTERNAL, "something went wrong in the server: its log says what")
+        else:
+            log.debug("not_http", error=type(exc).__name__)
+            refused = Refused(Refusal.BAD_REQUEST, "this is not a request of HTTP/1.1: see Content-Length and headers")
+        return answer_refused(refused)
+
+
+class _Server(web.Server):
+    def __call__(self) -> _Connection:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 def _request_factory(settings: CollectorSettings) -> Any:

@@ -18,42 +18,39 @@ with own as materialized (
         and e.event_date between b.first_date and b.last_date
     where e.event_date between %(first_date)s and %(last_date)s
 ), ordered as (
-    select *,
-        row_number() over (partition by source, session_id
-            order by client_started_at, client_id, seq, event_time, event_id) as nth
+    select *, row_number() over (partition by source, session_id
+        order by client_started_at, client_id, seq, event_time, event_id) as nth
     from own
-), summed as (
-    select source, session_id, min(visitor_id) as visitor_id,
-        min(event_time) as started_at, max(event_time) as ended_at,
-        bool_and('session_derived' = any(flags)) as is_derived, bool_or(is_test) as is_test, bool_or(is_bot) as is_bot,
-        (array_agg(customer_id order by nth desc) filter (where customer_id is not null))[1] as customer_id,
-        count(*) as events,
-        count(*) filter (where event_type = 'page_view') as page_views,
-        count(*) filter (where event_type = 'click') as clicks,
-        count(*) filter (where event_type = 'error') as errors,
-        (array_agg(exit_menu order by nth desc) filter (where exit_menu is not null))[1] as exit_menu,
-        (array_agg(app_version order by nth) filter (where app_version is not null))[1] as app_version
+), marked as (
+    -- The way in is the first page view, the way out the last; a session without one begins with its first event.
+    select *,
+        row_number() over (partition by source, session_id order by event_type <> 'page_view', nth) = 1 as is_entry,
+        row_number() over (partition by source, session_id order by event_type <> 'page_view', nth desc) = 1
+            and event_type = 'page_view' as is_exit
     from ordered
-    group by source, session_id
-), entry as (
-    -- The session's way in is its first page view; a session without one begins with its first event.
-    select distinct on (source, session_id) * from ordered
-    order by source, session_id, event_type <> 'page_view', nth
-), way_out as (
-    select distinct on (source, session_id) * from ordered
-    where event_type = 'page_view'
-    order by source, session_id, nth desc
 )
-select s.source, s.session_id, ops.day_of(s.started_at), s.started_at, s.ended_at, s.is_derived, s.is_test, s.is_bot,
-    s.visitor_id, s.customer_id, s.events, s.page_views, s.clicks, s.errors,
-    e.page_url, e.page_code, e.page_name, x.page_url, x.page_code, x.page_name, s.exit_menu,
-    case when e.event_type <> 'page_view' and e.channel = 'internal'
-        then case when e.platform in ('android', 'ios') then 'app' else 'direct' end else e.channel end,
-    e.referrer_host, e.utm_source, e.utm_medium, e.utm_campaign, e.utm_term, e.utm_content, e.ad_click_id,
-    e.platform, s.app_version, e.device_type, e.os_name, e.browser_name, e.country, e.region
-from summed s
-join entry e using (source, session_id)
-left join way_out x using (source, session_id)
+select source, session_id, ops.day_of(min(event_time)), min(event_time), max(event_time),
+    bool_and('session_derived' = any(flags)), bool_or(is_test), bool_or(is_bot), min(visitor_id),
+    (array_agg(customer_id order by nth desc) filter (where customer_id is not null))[1],
+    count(*), count(*) filter (where event_type = 'page_view'), count(*) filter (where event_type = 'click'),
+    count(*) filter (where event_type = 'error'),
+    min(page_url) filter (where is_entry), min(page_code) filter (where is_entry),
+    min(page_name) filter (where is_entry),
+    min(page_url) filter (where is_exit), min(page_code) filter (where is_exit), min(page_name) filter (where is_exit),
+    (array_agg(exit_menu order by nth desc) filter (where exit_menu is not null))[1],
+    min(case when event_type <> 'page_view' and channel = 'internal'
+        then case when platform in ('android', 'ios') then 'app' else 'direct' end else channel end)
+        filter (where is_entry),
+    min(referrer_host) filter (where is_entry), min(utm_source) filter (where is_entry),
+    min(utm_medium) filter (where is_entry), min(utm_campaign) filter (where is_entry),
+    min(utm_term) filter (where is_entry), min(utm_content) filter (where is_entry),
+    min(ad_click_id) filter (where is_entry), min(platform) filter (where is_entry),
+    (array_agg(app_version order by nth) filter (where app_version is not null))[1],
+    min(device_type) filter (where is_entry), min(os_name) filter (where is_entry),
+    min(browser_name) filter (where is_entry), min(country) filter (where is_entry),
+    min(region) filter (where is_entry)
+from marked
+group by source, session_id
 on conflict (source, session_id) do update set
     session_date = excluded.session_date, started_at = excluded.started_at, ended_at = excluded.ended_at,
     is_derived = excluded.is_derived, is_test = excluded.is_test, is_bot = excluded.is_bot,
