@@ -42,6 +42,10 @@ _UUID_CHARS: Final = 36
 # As many digits as a time in milliseconds has, joined to no others.
 _TIME_BYTES: Final = re.compile(rf"(?<![0-9])(?<![0-9]{_SEP})[0-9]{{13}}(?!{_SEP}?[0-9])".encode())
 _TIME_CHARS: Final = 13
+# A number's fraction, which `value` does not read. The quote ends a key: one that begins a text has a bracket,
+# a comma, a colon or white space before it, and one within a text has a backslash.
+_FRACTION_BYTES: Final = re.compile(rb"""(?<=[^\s:,\[{\\]":)-?[0-9]{1,7}\.[0-9]+(?=[,}])""")
+_FRACTION_CHARS: Final = 28
 # A body with more look-alikes than this is looked at closely: that costs time, never a wrong answer.
 _LOOKALIKES_MAX: Final = 1_000
 _EMAIL: Final = re2.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@|%40)[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
@@ -88,7 +92,7 @@ class Masker:
     def suspicious(self, body: bytes) -> bool:
         """Say whether anything in the body might have to be masked or repaired: one linear pass.
 
-        UUIDs and times look like cards and numbers of persons now and then: those are stepped over.
+        UUIDs, times and fractions look like personal numbers now and then: those are stepped over.
         """
         found = self._suspect.search(body)
         if found is not None and self._account is not None and self._account.search(body) is not None:
@@ -145,7 +149,7 @@ def has_resident_number(text: str) -> bool:
 
 
 def _lookalike_end(body: bytes, start: int, end: int) -> int | None:
-    """Return where the UUID or time ends that was taken for a number of a person; None when it is neither.
+    """Return where the UUID, time or fraction ends that looked personal; None when it is none of these.
 
     The suspicion may begin with the one character before the digits. One that begins earlier is left
     standing: something in front of the UUID may be personal by itself.
@@ -156,6 +160,9 @@ def _lookalike_end(body: bytes, start: int, end: int) -> int | None:
     moment = _TIME_BYTES.search(body, max(0, start + 1 - _TIME_CHARS), start + _TIME_CHARS + 2)
     if moment is not None and moment.start() <= start < moment.end() and _is_near_epoch(moment.group().decode()):
         return moment.end()
+    number = _FRACTION_BYTES.search(body, max(0, start - _FRACTION_CHARS), start + _FRACTION_CHARS)
+    if number is not None and number.start() <= start < number.end():
+        return number.end()
     return None
 
 

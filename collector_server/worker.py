@@ -48,6 +48,7 @@ _BACKLOG: Final = 4096
 # Together below the supervisor's patience.
 _DRAIN_S: Final = 12.0
 _CLEANUP_S: Final = 2.0
+_FRAMES_LOGGED: Final = 5
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
@@ -148,7 +149,7 @@ async def _drain(runner: web.ServerRunner, collector: Collector) -> None:
     for site in runner.sites:
         await site.stop()
     patience_ends = time.monotonic() + _DRAIN_S
-    while collector.busy and time.monotonic() < patience_ends:
+    while collector.busy and time.monotonic() < patience_ends:  # noqa: ASYNC110 - it ends once
         await asyncio.sleep(0.02)
 
 
@@ -167,16 +168,15 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - what must not be repeated
     ) -> web.StreamResponse:
+        """Return the answer, and log where the code failed, without a value."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is already under way")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            where = traceback.extract_tb(exc.__traceback__)[-1] if exc and exc.__traceback__ else None
-            log.error(
-                "request_failed", error=type(exc).__name__, at=f"{where.filename}:{where.lineno}" if where else ""
-            )
-            refused = Refused(Refusal.INTERNAL, "something went wrong in the server: its log says what")
-        else:
-            log.debug("not_http", error=type(exc).__name__)
-            refused = Refused(Refusal.BAD_REQUEST, "this is not a request of HTTP/1.1: see Content-Length and headers")
-        return answer_refused(refused)
+            frames = traceback.extract_tb(exc.__traceback__ if exc else None)[-_FRAMES_LOGGED:]
+            log.error("request_failed", error=type(exc).__name__, at=[f"{f.filename}:{f.lineno}" for f in frames])
+            return answer_refused(Refused(Refusal.INTERNAL, "something went wrong here: the server's log says where"))
+        log.debug("not_http", error=type(exc).__name__)
+        return answer_refused(Refused(Refusal.BAD_REQUEST, "this cannot be read as HTTP: see the headers"))
 
 
 class _Server(web.Server):

@@ -14,8 +14,8 @@ MEANINGS: Final[dict[str, str]] = {
     "source": "Which app it comes from: taken from the write key, never from the body.",
     "is_test": "True for what came with a write key of kind `test`.",
     "content_hash": "Hash of what the event itself says, its batch's context left out: tells a repeat from a conflict.",
-    "ip": "Address of the connection; of the visitor, where a key of kind `server` passes it on in its context.",
-    "user_agent": "Header of the request; of the visitor's, where a key of kind `server` passes it on in its context.",
+    "ip": "Address of the connection; of the visitor, where a `server` key passes it on in its context.",
+    "user_agent": "User agent of the request; of the visitor, where a `server` key passes it on in its context.",
     "flags": "What was done to the event on its way, or found out about it; see the values below.",
     # What the processor adds.
     "channel": "How the visitor came: `organic_search`, `paid_search`, `direct` …, by the operator's rules.",

@@ -10,8 +10,9 @@ With `--check` nothing is written: exit 1 and the names of the files that are st
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
@@ -135,7 +136,7 @@ def _by_field(definition: dict[str, Any]) -> dict[str, Any]:
     return definition
 
 
-def read_tables() -> list[Table]:
+def read_tables(meanings: Mapping[str, str] = MEANINGS) -> list[Table]:
     """Return every table of the migrations, explained; raise ValueError for whatever has no text or no column."""
     korean, described = _fields()
     used: set[str] = set()
@@ -143,21 +144,21 @@ def read_tables() -> list[Table]:
 
     def explain(table: str, name: str) -> tuple[str, str]:
         for key in (f"{table}.{name}", name):
-            if key in MEANINGS:
+            if key in meanings:
                 used.add(key)
-                return korean.get(name, ""), MEANINGS[key]
+                return korean.get(name, ""), meanings[key]
         if name not in described:
             raise ValueError(f"{table}.{name} has no text: write one in contract/columns.py")
         return korean[name], described[name]
 
     for number, sql in _migrations():
-        meanings = {name: text.replace("''", "'") for name, text in _TABLE_COMMENT.findall(sql)}
+        purposes = {name: text.replace("''", "'") for name, text in _TABLE_COMMENT.findall(sql)}
         for table, parts in _created(sql):
-            if table not in meanings:
+            if table not in purposes:
                 raise ValueError(f"{table} has no comment: write one in its migration")
             columns = [Column(name, *shape, *explain(table, name)) for name, shape in map(_column, parts)]
-            tables.append(Table(table, meanings[table], number, columns))
-    left_over = MEANINGS.keys() - used
+            tables.append(Table(table, purposes[table], number, columns))
+    left_over = meanings.keys() - used
     if left_over:
         raise ValueError(f"contract/columns.py explains columns that no table has: {', '.join(sorted(left_over))}")
     return sorted(tables, key=lambda table: _SCHEMAS.index(table.name.partition(".")[0]))
@@ -218,7 +219,7 @@ def _column(definition: str) -> tuple[str, tuple[str, bool]]:
 def _comments(tables: list[Table]) -> Iterator[str]:
     """Yield the migration; what a later one creates, that one explains."""
     yield f"-- {_NOTE}"
-    yield "-- What every column means: the Korean name and the description of a field, or the text of contract/columns.py."
+    yield "-- What every column means: a field's Korean name and description, or the text of contract/columns.py."
     for table in tables:
         if table.migration < int(COMMENTS[:4]):
             yield ""
@@ -268,7 +269,7 @@ def _members(enum: type[StrEnum]) -> dict[str, str]:
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum.__name__)
     texts = {
         member.targets[0].id: text.value.value
-        for member, text in zip(body, body[1:], strict=False)
+        for member, text in pairwise(body)
         if isinstance(member, ast.Assign)
         and isinstance(member.targets[0], ast.Name)
         and isinstance(text, ast.Expr)

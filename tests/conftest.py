@@ -27,8 +27,8 @@ def with_database(dsn: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the DSN of a server for this run: SILLOK_TEST_DSN's, or the embedded PostgreSQL 18."""
-    given = os.environ.get("SILLOK_TEST_DSN")
+    """Yield the DSN of a server for this run: TEST_POSTGRES_DSN's, or the embedded PostgreSQL 18."""
+    given = os.environ.get("TEST_POSTGRES_DSN")
     if given:
         yield given
         return

@@ -1,4 +1,6 @@
--- The processor's workspace: temporary tables, made once per session, empty at every commit.
+-- The processor's workspace: memory for sorts of a whole batch, and temporary tables, made once per session,
+-- empty at every commit.
+set work_mem = '64MB';
 create temporary table if not exists batch_urls (
     page_url text not null, referrer text not null, utm_source text not null, utm_medium text not null,
     utm_campaign text not null, ad_click_id text not null, platform text not null,

@@ -11,7 +11,11 @@ insert into clean.sessions (
     platform, app_version, device_type, os_name, browser_name, country, region
 )
 with own as materialized (
-    select e.*, b.visitor_id,
+    -- Only what a session needs: the sorts below carry every byte of it.
+    select e.source, e.session_id, e.event_type, e.event_id, e.event_time, e.client_id, e.seq, e.flags, e.is_test,
+        e.is_bot, e.customer_id, e.page_url, e.page_code, e.page_name, e.exit_menu, e.channel, e.referrer_host,
+        e.utm_source, e.utm_medium, e.utm_campaign, e.utm_term, e.utm_content, e.ad_click_id, e.platform,
+        e.app_version, e.device_type, e.os_name, e.browser_name, e.country, e.region, b.visitor_id,
         min(e.event_time) over (partition by e.source, e.session_id, e.client_id) as client_started_at
     from batch_sessions b
     join clean.events e on e.session_id = b.session_id and e.source = b.source

@@ -20,7 +20,7 @@ from processor.books import Books, read_books
 from storage.postgres import connect
 from tests.conftest import free_port
 
-LOG = Path(os.environ.get("SILLOK_TEST_ACCESS_LOG", Path(__file__).parents[3] / "shared" / "data" / "access.log.gz"))
+LOG = Path(os.environ.get("TEST_ACCESS_LOG", Path(__file__).parents[3] / "shared" / "data" / "access.log.gz"))
 LINES = 10_000
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from storage.embedded import EmbeddedPostgres
 from tests.crash.processes import Machine
 
 _SHOWN_BYTES = 12_000
@@ -33,6 +34,20 @@ def machine(make_machine: Callable[[str], Machine], dsn: str) -> Machine:
     return make_machine(dsn)
 
 
+@pytest.fixture
+def make_postgres() -> Iterator[Callable[[Path], EmbeddedPostgres]]:
+    """Yield a function that makes a PostgreSQL of the test's own on a folder; it is not started yet."""
+    servers: list[EmbeddedPostgres] = []
+
+    def make(folder: Path) -> EmbeddedPostgres:
+        servers.append(EmbeddedPostgres(folder))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Show the end of what every program printed."""
@@ -45,10 +60,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what takes minutes, unless SILLOK_TEST_SOAK asks for it."""
-    if os.environ.get("SILLOK_TEST_SOAK"):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes minutes, unless `-m soak` or SILLOK_TEST_SOAK asks for it."""
+    if os.environ.get("SILLOK_TEST_SOAK") or "soak" in config.option.markexpr:
         return
     for item in items:
         if item.get_closest_marker("soak") and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="takes minutes: set SILLOK_TEST_SOAK=1"))
+            item.add_marker(pytest.mark.skip(reason="takes minutes: ask for it with -m soak"))

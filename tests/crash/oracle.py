@@ -100,7 +100,7 @@ class Sender(threading.Thread):
     ) -> None:
         super().__init__(name=f"sender-{number}")
         self.answers: Counter[str] = Counter()
-        """By status, or by how an answer failed to come: `refused`, `reset`, `cut`, `late`."""
+        """By status, or by how no answer came: `refused`, `reset` (not a byte of it), `cut`, `late`."""
         self.acknowledged = 0
         self.rejected = 0
         self.failure: BaseException | None = None
@@ -257,10 +257,24 @@ class Driver:
         strange = set(self.answers) - {"200", "503", "refused", "reset", "cut", "late"}
         assert not strange, f"the collector answered what the wire does not know here: {self.answers}"
 
-    def wait_for_more(self, events: int = 1) -> None:
+    @contextlib.contextmanager
+    def one_sender(self) -> Iterator[Sender]:
+        """Hand out the only sender, to be told what to send."""
+        (sender,) = self._senders
+        try:
+            yield sender
+        finally:
+            sender.close()
+
+    def wait_for_more(self, events: int = 1, patience_s: float = 60.0) -> None:
         """Return once so many more events were acknowledged."""
         goal = self.acknowledged + events
-        wait_until(lambda: self.acknowledged >= goal, f"{events} more events to be acknowledged")
+
+        def reached() -> bool:
+            assert not any(sender.failure for sender in self._senders), "the driver itself failed"
+            return self.acknowledged >= goal
+
+        wait_until(reached, f"{events} more events to be acknowledged", patience_s)
 
 
 class Expected:
@@ -301,6 +315,8 @@ class Verdict:
         self.sent = self.acknowledged = self.clean = self.duplicates = 0
         self.recovered_segments = 0
         self.torn_bytes = 0
+        self.taken_without_answer = 0
+        """Arrivals whose answer got lost: fair when something was killed, wrong after a clean stop."""
         self.books: Books | None = None
         self.faults: dict[str, list[str]] = {
             name: []
@@ -363,7 +379,7 @@ def judge(connection: psycopg.Connection, journals: Path) -> Verdict:
     clean = _judge_clean(connection, expected, verdict)
     dead = _counts(connection, "ops.dead_letters")
     for event_id, count in dead.items():
-        verdict.found("dead letters, though every event was fine", f"{event_id} ×{count}")
+        verdict.found("dead letters, though every event was fine", f"{event_id}, {count} times")
     for event_id in acknowledged - clean.keys() - dead.keys():
         verdict.found("acknowledged and lost", event_id)
     duplicates = _counts(connection, "ops.duplicates")
@@ -377,6 +393,7 @@ def judge(connection: psycopg.Connection, journals: Path) -> Verdict:
             verdict.found("arrivals without an outcome, or with two", event_id)
         if count > (event.attempts if event else 0):
             verdict.found("loaded more often than sent", event_id)
+        verdict.taken_without_answer += max(0, count - (event.acknowledged if event else 0))
         if event and count < event.acknowledged:
             verdict.found("loaded less often than acknowledged", event_id)
     _judge_ledger(connection, verdict)

@@ -98,9 +98,9 @@ class Program:
                 cwd=self._folder,
             )
 
-    def children(self) -> list[int]:
-        """Return the processes it has started and that still are."""
-        return children_of(self.pid)
+    def children(self, command: str = "") -> list[int]:
+        """Return the processes it has started and that still are; with `command`, those with this word."""
+        return [pid for pid in children_of(self.pid) if is_alive(pid) and (not command or command in words_of(pid))]
 
     def kill(self, *, whole_tree: bool = True) -> None:
         """SIGKILL it, and unless told otherwise all it started; return when they are gone."""
@@ -116,13 +116,11 @@ class Program:
         self.kills += 1
         wait_until(lambda: not any(is_alive(pid) for pid in victims), f"the killed {self.name} to be gone")
 
-    def kill_child(self) -> int:
-        """SIGKILL one child, by whoever it is watched; return its process id."""
-        (child,) = self.children()
-        os.kill(child, signal.SIGKILL)
+    def kill_process(self, pid: int) -> None:
+        """SIGKILL one process of the tree; return when it is gone."""
+        os.kill(pid, signal.SIGKILL)
         self.kills += 1
-        wait_until(lambda: not is_alive(child), f"the killed child of {self.name} to be gone")
-        return child
+        wait_until(lambda: not is_alive(pid), f"a killed part of {self.name} to be gone")
 
     def terminate(self) -> int:
         """SIGTERM it and return its exit status."""
@@ -183,11 +181,12 @@ class Machine:
         finally:
             connection.close()
 
-    def wait_until_ready(self) -> None:
-        """Return once every worker takes events; fail at once when the collector refuses to run."""
+    def wait_until_ready(self, program: Program | None = None) -> None:
+        """Return once every worker takes events; fail at once when the program that runs them has ended."""
+        program = program or self.collector
 
         def ready() -> bool:
-            assert self.collector.status is None, f"the collector ended with status {self.collector.status}"
+            assert program.status is None, f"`sillok {program.name}` ended with status {program.status}"
             return self.is_ready()
 
         wait_until(ready, "the collector to be ready")
@@ -197,9 +196,14 @@ class Machine:
         return [path for suffix in ("open", "sealed", "recovering") for path in self.spool.glob(f"slot-*/*.{suffix}")]
 
     def clean_up(self) -> None:
-        """Leave nothing running."""
+        """Leave nothing running, be it a database that has survived its `sillok up`."""
         for program in self._programs:
             program.clean_up()
+        for pid_file in self.folder.glob("*/postmaster.pid"):
+            postmaster = int(pid_file.read_text().splitlines()[0])
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(postmaster, signal.SIGQUIT)
+            wait_until(lambda: not is_alive(postmaster), "the database to be gone")  # noqa: B023 - called at once
 
     def outputs(self) -> list[Path]:
         """Return the files with everything the programs printed."""
@@ -210,6 +214,14 @@ def children_of(pid: int) -> list[int]:
     """Return the processes whose parent this is."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def words_of(pid: int) -> list[str]:
+    """Return a process's command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return []
 

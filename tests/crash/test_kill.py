@@ -4,16 +4,19 @@ import os
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.crash.oracle import Driver, drain, judge
+from storage.embedded import EmbeddedPostgres
+from storage.postgres import connect
+from tests.crash.oracle import Driver, Verdict, drain, judge
 from tests.crash.processes import Machine, Program, wait_until
 
-# How often each program is killed; SILLOK_TEST_KILLS says otherwise.
-_KILLS = int(os.environ.get("SILLOK_TEST_KILLS", "20"))
-_SOAK_KILLS = int(os.environ.get("SILLOK_TEST_KILLS", "200"))
+# How often each program is killed; TEST_KILLS says otherwise.
+_KILLS = int(os.environ.get("TEST_KILLS", "20"))
+_SOAK_KILLS = int(os.environ.get("TEST_KILLS", "200"))
 _IN_TRANSACTION_S = 3.0
 
 kills = pytest.mark.parametrize(
@@ -29,26 +32,26 @@ def test_a_killed_collector_loses_nothing_it_acknowledged(
     chance = random.Random(kills)
     machine.start()
     with Driver(machine, seed=kills).sending() as driver:
-        driver.wait_for_more()
-        for _ in range(kills):
-            time.sleep(chance.uniform(0, 0.8))
-            if chance.random() < 0.5:
-                driver.wait_for_more(100)
-            _kill_collector(machine, chance.choice(("tree", "tree", "worker", "supervisor")))
+        for number in range(kills):
+            if number % 2:
+                time.sleep(chance.uniform(0, 1.2))  # often while it is still starting, or recovering
+                _kill_collector(machine, chance.choice(("tree", "worker", "supervisor")))
+            else:
+                driver.wait_for_more(chance.randint(1, 300))
+                _kill_collector(machine, chance.choice(("tree", "worker")))
     verdict = _finish(machine, connection)
     assert machine.collector.kills >= kills
-    assert verdict.recovered_segments >= kills / 4, str(verdict)
+    assert verdict.recovered_segments >= kills / 4, "too few kills left a segment open"
 
 
 @kills
-def test_a_killed_loader_loads_every_segment_once(
-    machine: Machine, connection: psycopg.Connection, kills: int
-) -> None:
+def test_a_killed_loader_loads_every_segment_once(machine: Machine, connection: psycopg.Connection, kills: int) -> None:
     """A load is one transaction with its ledger row: it happened or it did not."""
     machine.start()
     with Driver(machine, seed=kills).sending():
         caught = _kill_again_and_again(machine.loader, connection, kills)
     _finish(machine, connection)
+    assert machine.loader.kills >= kills
     assert caught >= kills / 4, "too few kills fell into a transaction"
 
 
@@ -61,20 +64,52 @@ def test_a_killed_processor_cleans_every_load_once(
     with Driver(machine, seed=kills).sending():
         caught = _kill_again_and_again(machine.processor, connection, kills)
     _finish(machine, connection)
+    assert machine.processor.kills >= kills
     assert caught >= kills / 4, "too few kills fell into a transaction"
+
+
+def test_up_starts_again_what_is_killed_and_can_be_killed_itself(
+    make_machine: Callable[[str], Machine], make_postgres: Callable[[Path], EmbeddedPostgres]
+) -> None:
+    """`sillok up` replaces each part that dies; when it dies itself, the next one takes everything over."""
+    machine = make_machine("")
+    up = machine.program("up", SILLOK_DATA_FOLDER=str(machine.folder), **machine.ports())
+    up.start()
+    machine.wait_until_ready(up)
+    with Driver(machine).sending() as driver:
+        for part in ("process", "load", "serve"):
+            driver.wait_for_more(100)
+            up.kill_process(*up.children(part))
+            wait_until(lambda part=part: up.children(part), f"another `sillok {part}`")
+        driver.wait_for_more(500)
+        up.kill(whole_tree=False)
+        up.start()
+        machine.wait_until_ready(up)
+        driver.wait_for_more(500)
+    assert up.terminate() == 0
+    postgres = make_postgres(machine.folder / "postgres")
+    machine = make_machine(postgres.start())
+    machine.loader.start()
+    machine.processor.start()
+    with connect(machine.dsn) as connection:
+        drain(machine, connection)
+        verdict = judge(connection, driver.folder)
+    verdict.assert_clean()
+    assert verdict.acknowledged > 1_000
+    assert up.kills == 4
 
 
 def _kill_collector(machine: Machine, victim: str) -> None:
     collector = machine.collector
-    if victim == "worker" and collector.children():
-        collector.kill_child()  # its supervisor starts another one
-        wait_until(lambda: collector.children(), "the supervisor to start another worker")
+    assert collector.status is None, f"the collector ended by itself with status {collector.status}"
+    if victim != "tree":
+        wait_until(lambda: collector.children() or collector.status is not None, "the supervisor to start a worker")
+    if victim == "worker":
+        collector.kill_process(*collector.children())  # its supervisor starts another one
     else:
-        # Without its supervisor a worker stops by itself, while the next tree is being started.
-        collector.kill(whole_tree=victim != "supervisor")
+        # A worker without its supervisor stops by itself, while the next tree is being started.
+        collector.kill(whole_tree=victim == "tree")
         collector.start()
-        wait_until(lambda: collector.status is not None or collector.children(), "the supervisor to start a worker")
-        assert collector.status is None, f"the collector did not start again after its {victim} was killed"
 
 
 def _kill_again_and_again(program: Program, connection: psycopg.Connection, kills: int) -> int:
@@ -106,7 +141,7 @@ def _wait_for_transaction(program: Program, connection: psycopg.Connection) -> b
     return False
 
 
-def _finish(machine: Machine, connection: psycopg.Connection) -> object:
+def _finish(machine: Machine, connection: psycopg.Connection) -> Verdict:
     """Let fresh events through, stop the collector cleanly, wait for the rest, and judge."""
     if machine.collector.status is not None:
         machine.collector.start()

@@ -15,13 +15,14 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from contract.event import StoredBatch
-from storage.spool.folder import SpoolFolder
+from storage.spool.folder import OPEN, SEALED, SpoolFolder
 from storage.spool.frame import decode_meta
 from storage.spool.reader import read_segment
 from tests.conftest import free_port
@@ -47,11 +48,6 @@ source = "qa"
 kind = "test"
 
 [[serve.keys]]
-key = "open"
-source = "open"
-origins = ["*"]
-
-[[serve.keys]]
 key = "slow"
 source = "slow"
 events_per_second_max = 4
@@ -67,7 +63,17 @@ source = "local"
 loopback_only = true
 """
 
-RETRYABLE = {
+SOURCES = {
+    "browser": "web",
+    "server": "backend",
+    "test": "qa",
+    "slow": "slow",
+    "slow-bad": "slow-bad",
+    "local": "local",
+}
+
+# Every code of the wire: its status and whether the same bytes may be taken later.
+CODES = {
     "not_json": (400, False),
     "no_events": (400, False),
     "broken_compression": (400, False),
@@ -90,7 +96,7 @@ class Answer(NamedTuple):
     """One answer, already held to what every answer must be."""
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: Message
     body: bytes
 
     @property
@@ -102,13 +108,35 @@ class Answer(NamedTuple):
         return self.json["error"]["code"]
 
 
-class Spooled(NamedTuple):
+class Spooled:
     """What the sealed segments hold."""
 
-    event_ids: Counter[str]
-    received: int
-    rejected: int
-    final: int
+    def __init__(self) -> None:
+        self.event_ids: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+        self.reports: Counter[str] = Counter()
+        self.test_sources: set[str] = set()
+        self.relaying_sources: set[str] = set()
+        self.final = 0
+
+    def add(self, path: Path) -> None:
+        """Add one segment, sealed or open."""
+        segment = read_segment(path)
+        assert not segment.bad
+        self.final += segment.footer is not None and segment.footer.final
+        for group in segment.groups:
+            for frame in segment.frames(group):
+                meta = decode_meta(frame.meta)
+                stored = msgspec.json.decode(frame.body, type=StoredBatch)
+                assert meta.received == meta.accepted + len(meta.rejects)
+                assert meta.accepted == len(stored.events)
+                self.event_ids.update(str(e.event_id) for e in stored.events)
+                self.accepted[meta.source] += meta.accepted
+                self.rejected[meta.source] += len(meta.rejects)
+                self.reports.update(r.id for r in stored.clients)
+                self.test_sources |= {meta.source} if meta.is_test else set()
+                self.relaying_sources |= {meta.source} if meta.relay else set()
 
 
 def eventually(claim: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
@@ -150,7 +178,7 @@ class Collector:
         )
         self.acknowledged: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
-        self.rejected = 0
+        self.rejected: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self._lock = threading.Lock()
         with self.log.open("ab") as log:
@@ -192,80 +220,95 @@ class Collector:
             self.process.wait()
             raise
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+    def connect(self, host: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection((host, self.port), timeout=PATIENCE_S)
 
     def request(
-        self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        plain: bytes = b"",
+        key: str = "browser",
+        host: str = "127.0.0.1",
     ) -> Answer:
-        """Send one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        """Send one request on a connection of its own. `plain` is what a compressed or chunked body holds."""
+        connection = http.client.HTTPConnection(host, self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
-            connection.request(method, path, body, headers or {})
-            return self.take(connection.getresponse(), body if isinstance(body, bytes) else b"")
+            connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, bytes))
+            response = connection.getresponse()
+            sent = plain or (body if isinstance(body, bytes) else b"")
+            return self.take(Answer(response.status, response.headers, response.read()), sent, key)
 
     def post(
-        self, body: bytes | Iterator[bytes], key: str | None = "browser", plain: bytes = b"", **headers: str
+        self,
+        body: bytes | Iterator[bytes],
+        key: str = "browser",
+        *,
+        plain: bytes = b"",
+        host: str = "127.0.0.1",
+        **headers: str,
     ) -> Answer:
-        """Send a batch; header names are written with underscores. `plain` is what a compressed body holds."""
+        """Send a batch with a key in `Authorization`; header names are written with underscores."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if key is not None:
-            sent["Authorization"] = f"Bearer {key}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        with contextlib.closing(connection):
-            connection.request("POST", "/v1/events", body, sent, encode_chunked=not isinstance(body, bytes))
-            return self.take(connection.getresponse(), plain or (body if isinstance(body, bytes) else b""))
+        sent["Authorization"] = f"Bearer {key}"
+        return self.request("POST", "/v1/events", body, sent, plain=plain, key=key, host=host)
 
-    def take(self, response: http.client.HTTPResponse, sent: bytes = b"") -> Answer:
+    def read(self, stream: BinaryIO, sent: bytes = b"", key: str = "browser") -> Answer:
+        """Read the next answer of a connection."""
+        status = int(stream.readline().split()[1])
+        headers = http.client.parse_headers(stream)
+        return self.take(Answer(status, headers, stream.read(int(headers["Content-Length"]))), sent, key)
+
+    def take(self, answer: Answer, sent: bytes, key: str) -> Answer:
         """Hold an answer to the rules that bind every answer, and keep the books of what was acknowledged."""
-        answer = Answer(response.status, response.headers, response.read())
         assert CANARY.encode() not in answer.body
         assert CANARY not in str(answer.headers)
         assert not any(name.lower() == "access-control-allow-credentials" for name in answer.headers)
         with self._lock:
             self.statuses[answer.status] += 1
             if answer.status == 200:
-                self._acknowledge(answer, sent)
+                self._acknowledge(answer, sent, SOURCES[key])
         if answer.status not in (200, 204) and answer.body:
             error = answer.json["error"]
             assert set(answer.json) == {"error"}
             assert {"code", "message", "retryable"} <= set(error) <= {"code", "message", "retryable", "field"}
-            assert (answer.status, error["retryable"]) == RETRYABLE[error["code"]]
+            assert (answer.status, error["retryable"]) == CODES[error["code"]]
             assert error["message"]
             assert answer.headers["Content-Type"].startswith("application/json")
             assert ("Retry-After" in answer.headers) == (answer.status in (429, 503))
         return answer
 
-    def _acknowledge(self, answer: Answer, sent: bytes) -> None:
+    def _acknowledge(self, answer: Answer, sent: bytes, source: str) -> None:
         found = answer.json
         assert set(found) == {"accepted", "rejected", "receipt"}
         assert answer.headers["Content-Type"].startswith("application/json")
-        events = json.loads(sent)["events"]
+        batch = json.loads(sent.decode(errors="replace"))
         refused = {reject["index"] for reject in found["rejected"]}
-        assert found["accepted"] + len(refused) == len(events)
-        self.acknowledged.update(e["event_id"] for index, e in enumerate(events) if index not in refused)
-        self.rejected += len(refused)
+        assert all({"index", "code", "field", "message"} <= set(reject) for reject in found["rejected"])
+        assert found["accepted"] + len(refused) == len(batch["events"])
+        self.acknowledged.update(e["event_id"] for index, e in enumerate(batch["events"]) if index not in refused)
+        self.accepted[source] += found["accepted"]
+        self.rejected[source] += len(refused)
 
     def spooled(self) -> Spooled:
-        """Read every sealed segment."""
-        ids: Counter[str] = Counter()
-        received = rejected = final = 0
+        """Read every sealed segment of a stopped collector."""
+        found = Spooled()
         for slot in SpoolFolder(self.spool).slots():
-            assert not slot.segments(".open"), "a clean stop leaves no open segment"
-            for number in slot.segments(".sealed"):
-                segment = read_segment(slot.segment_path(number))
-                assert segment.footer is not None
-                assert not segment.bad
-                final += segment.footer.final
-                for group in segment.groups:
-                    for frame in segment.frames(group):
-                        meta = decode_meta(frame.meta)
-                        events = msgspec.json.decode(frame.body, type=StoredBatch).events
-                        assert meta.accepted == len(events)
-                        received += meta.received
-                        rejected += len(meta.rejects)
-                        ids.update(str(e.event_id) for e in events)
-        return Spooled(ids, received, rejected, final)
+            assert not slot.segments(OPEN), "a clean stop leaves no open segment"
+            for number in slot.segments(SEALED):
+                found.add(slot.segment_path(number))
+        return found
+
+    def on_disk(self) -> Spooled:
+        """Read every segment of a running collector."""
+        found = Spooled()
+        for path in sorted(self.spool.glob("slot-*/*.*")):
+            with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+                found.add(path)
+        return found
 
 
 def clean_environment(**more: str) -> dict[str, str]:

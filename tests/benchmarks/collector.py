@@ -1,0 +1,149 @@
+"""`python -m tests.benchmarks.collector`: what the collector takes, per CPU-second of its workers.
+
+wrk drives it from outside (one thread, 32 connections), so that the driver is not what is measured. All
+is switched on: key, validation, masking, zstd, fdatasync before the answer. The bodies rotate through
+many different ones: one repeated body would flatter the compression.
+"""
+
+import gzip
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.benchmarks.traffic import body
+from tests.conftest import free_port
+
+SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
+BODIES = 200
+TICKS = os.sysconf("SC_CLK_TCK")
+
+_SCRIPT = """
+local bodies, sizes = {}, {%SIZES%}
+local file = io.open("%FILE%", "rb")
+for i, size in ipairs(sizes) do bodies[i] = file:read(size) end
+local headers = {["Authorization"] = "Bearer demo", ["Content-Type"] = "application/json"%ENCODING%}
+local requests, n = {}, 0
+init = function() for i, b in ipairs(bodies) do requests[i] = wrk.format("POST", "/v1/events", headers, b) end end
+request = function() n = n % #requests + 1; return requests[n] end
+"""
+
+
+def main() -> int:
+    """Print one line per case."""
+    if shutil.which("wrk") is None:
+        sys.stderr.write("the benchmark needs wrk: apt-get install wrk\n")
+        return 2
+    print("workers  batch  coding     requests/s     events/s  events/CPU-s   µs/request   p50 ms   p99 ms  non-200")
+    for workers in (1, 2):
+        for coding in ("plain", "gzip"):
+            for events in (1, 10, 50):
+                _case(workers, events, coding)
+    return 0
+
+
+def _case(workers: int, events: int, coding: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
+        port, admin_port = free_port(), free_port()
+        environment = {
+            **os.environ,
+            "SILLOK_DATA_FOLDER": folder,
+            "SILLOK_LOG_LEVEL": "warning",
+            "SILLOK_SERVE_PORT": str(port),
+            "SILLOK_SERVE_ADMIN_PORT": str(admin_port),
+            "SILLOK_SERVE_WORKERS": str(workers),
+        }
+        server = subprocess.Popen([sys.executable, "-m", "sillok", "serve"], env=environment)
+        try:
+            _wait(f"http://127.0.0.1:{admin_port}/readyz")
+            script = _script(Path(folder), events, coding)
+            pids = _children(server.pid)
+            _wrk(port, script, 1)
+            before = _cpu_seconds(pids)
+            output = _wrk(port, script, SECONDS)
+            cpu = _cpu_seconds(pids) - before
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+    _print(workers, events, coding, output, cpu)
+
+
+def _script(folder: Path, events: int, coding: str) -> Path:
+    rng = random.Random(7)
+    bodies = [body(rng, events, n * events) for n in range(BODIES)]
+    if coding == "gzip":
+        bodies = [gzip.compress(b, 6) for b in bodies]
+    data = folder / "bodies"
+    data.write_bytes(b"".join(bodies))
+    script = folder / "wrk.lua"
+    encoding = ', ["Content-Encoding"] = "gzip"' if coding == "gzip" else ""
+    sizes = ",".join(str(len(b)) for b in bodies)
+    script.write_text(
+        _SCRIPT.replace("%SIZES%", sizes).replace("%FILE%", str(data)).replace("%ENCODING%", encoding),
+        encoding="utf-8",
+    )
+    return script
+
+
+def _wrk(port: int, script: Path, seconds: int) -> str:
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _print(workers: int, events: int, coding: str, output: str, cpu: float) -> None:
+    requests = int(_find(r"(\d+) requests in", output))
+    rate = float(_find(r"Requests/sec:\s+([\d.]+)", output))
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    print(
+        f"{workers:7}  {events:5}  {coding:6} {rate:14,.0f} {rate * events:12,.0f} {requests * events / cpu:13,.0f} "
+        f"{cpu / requests * 1e6:12.0f} {_milliseconds(output, 50):8.1f} {_milliseconds(output, 99):8.1f} "
+        f"{refused[1] if refused else 0:>8}",
+        flush=True,
+    )
+
+
+def _find(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"wrk said nothing like {pattern}: {text}")
+    return found[1]
+
+
+def _milliseconds(output: str, percentile: int) -> float:
+    found = re.search(rf"{percentile}%\s+([\d.]+)(us|ms|s)", output)
+    return float(found[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[found[2]] if found else float("nan")
+
+
+def _wait(url: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own admin plane
+                json.load(answer)
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("the collector was not ready within 30 s")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cpu_seconds(pids: list[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,270 @@
+"""Events, batches and sealed segments for tests, made by the product's own writer; and the road they take."""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from msgspec import UNSET, Struct, UnsetType, field
+
+from contract.event import ClientReport, StoredBatch, StoredContext, StoredEvent, encode
+from processor.books import Books, read_books
+from processor.dictionaries import Dictionaries
+from processor.enrich import ChannelRules
+from processor.run import Processor, RunReport, process_batch
+from processor.settings import ProcessSettings
+from storage.load import LoadReport, load_segment
+from storage.postgres import connect, read_sql
+from storage.spool.folder import OPEN, SEALED, SlotFolder, SpoolFolder
+from storage.spool.frame import FrameMeta, Reject
+from storage.spool.settings import SpoolSettings
+from storage.spool.writer import Pending, SpoolWriter
+from tests.fakes import FakeClock, FakeFiles
+
+KST: Final = timezone(timedelta(hours=9))
+MINUTE_US: Final = 60_000_000
+DAY_US: Final = 86_400_000_000
+# Segments end when the test says so.
+PATIENT: Final = SpoolSettings(segment_age_ms=10**9, heartbeat_ms=10**9)
+_numbers = itertools.count(1)
+
+
+def today_us(hour: int = 12, minute: int = 0, second: float = 0, *, days: int = 0) -> int:
+    """Return a moment of today in Seoul, microseconds since the epoch."""
+    day = datetime.now(KST).replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=days)
+    return int(day.timestamp()) * 1_000_000 + round(second * 1_000_000)
+
+
+def moment(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
+def new_id() -> UUID:
+    """Return an id no other event of this run has, spread over all its bits."""
+    return UUID(int=(next(_numbers) * 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835) % 2**128)
+
+
+def event(**fields: Any) -> StoredEvent:
+    """Return an event; whatever is not said is a click at noon."""
+    known = {"event_id": new_id(), "event_type": "click", "time": today_us() // 1000}
+    return StoredEvent(**{**known, **fields})
+
+
+class Sent(Struct):
+    """One batch as the collector hands it to the spool."""
+
+    events: list[StoredEvent]
+    at_us: int | None = None
+    """When it is received; None for the clock's own time."""
+    context: StoredContext | UnsetType = UNSET
+    sent_at: int | None = None
+    clients: list[ClientReport] = field(default_factory=list)
+    source: str = "web"
+    is_test: bool = False
+    relay: bool = False
+    ip: str | None = None
+    user_agent: str | None = None
+    rejects: list[Reject] = field(default_factory=list)
+
+    def pending(self) -> Pending:
+        meta = FrameMeta(
+            source=self.source,
+            received=len(self.events) + len(self.rejects),
+            accepted=len(self.events),
+            is_test=self.is_test,
+            relay=self.relay,
+            ip=self.ip,
+            user_agent=self.user_agent,
+            rejects=self.rejects,
+        )
+        batch = StoredBatch(events=self.events, sent_at=self.sent_at, clients=self.clients, context=self.context)
+        return Pending(meta, encode(batch), list(self.events), threading.Event())
+
+
+def eventually(claim: Callable[[], Any], what: str = "it did not come true in time") -> Any:
+    """Return the claim's first true value: for what another thread does in its own time."""
+    ends = time.monotonic() + 20
+    while not (value := claim()):
+        assert time.monotonic() < ends, what
+        time.sleep(0.002)
+    return value
+
+
+class Living:
+    """A writer that runs, and what it said of each batch."""
+
+    def __init__(self, folder: SlotFolder, settings: SpoolSettings, clock: FakeClock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.answers: list[tuple[list[Pending], BaseException | None]] = []
+        self.writer = SpoolWriter(folder, settings, self._on_durable, clock)
+
+    def _on_durable(self, group: list[Pending], error: BaseException | None) -> None:
+        self.answers.append((group, error))
+        if isinstance(self.folder.files, FakeFiles):
+            self.folder.files.calls.append(("answer", "" if error is None else type(error).__name__))
+        for pending in group:
+            pending.waiter.set()
+
+    def send(self, sent: Sent | StoredEvent) -> Pending:
+        """Submit one batch and wait for its answer, whatever it is."""
+        pending = self.submit(sent)
+        assert pending.waiter.wait(20), "the batch was never answered"
+        return pending
+
+    def submit(self, sent: Sent | StoredEvent) -> Pending:
+        if isinstance(sent, StoredEvent):
+            sent = Sent([sent])
+        if sent.at_us is not None:
+            self.clock.advance((sent.at_us - self.clock.wall_us()) / 1_000_000)
+        pending = sent.pending()
+        self.writer.submit(pending)
+        return pending
+
+    def error_of(self, pending: Pending) -> BaseException | None:
+        """Return what the batch was told."""
+        [error] = [error for group, error in self.answers if pending in group]
+        return error
+
+    def seal(self) -> int:
+        """Let the open segment grow old, and return its number once it is sealed."""
+        before = len(self.folder.segments(SEALED))
+        self.clock.advance(PATIENT.segment_age_ms / 1000 if self.writer._settings is PATIENT else 3600)
+        self.writer._wake.set()
+        eventually(lambda: len(self.folder.segments(SEALED)) > before)
+        return self.folder.segments(SEALED)[-1]
+
+
+class Spool:
+    """One slot of a spool on disk."""
+
+    def __init__(self, path: Path, *, slot: int = 0, files: FakeFiles | None = None) -> None:
+        self.path = path
+        self.files = files or FakeFiles()
+        self.folder = SpoolFolder(path, self.files).slot(slot)
+        self.folder.prepare()
+        self.clock = FakeClock(today_us(11))
+
+    def write(self, *batches: Sent | StoredEvent) -> int:
+        """Write one segment that holds these batches, each in a group of its own; return its number."""
+        with self.living() as living:
+            for batch in batches:
+                pending = living.send(batch)
+                assert living.error_of(pending) is None
+        return self.folder.segments(SEALED)[-1]
+
+    @contextlib.contextmanager
+    def living(self, settings: SpoolSettings = PATIENT) -> Iterator[Living]:
+        """Yield a running writer; it is stopped cleanly, with a final segment."""
+        living = Living(self.folder, settings, self.clock)
+        living.writer.start()
+        try:
+            yield living
+        finally:
+            self.files.gate.set()
+            living.writer.close()
+
+    def sealed(self, number: int) -> Path:
+        return self.folder.segment_path(number)
+
+    def open(self, number: int) -> Path:
+        return self.folder.segment_path(number, OPEN)
+
+
+def flip_bit(path: Path, offset: int) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)
+
+
+class Road:
+    """Spool → raw → clean → books, in one database."""
+
+    def __init__(self, dsn: str, spool: Path) -> None:
+        self.dsn = dsn
+        self.spool = Spool(spool)
+        self.admin = connect(dsn)
+        self.loader = connect(dsn, role="sillok_loader")
+        self._processor = Processor(ProcessSettings(), dsn)
+        connection = self._processor._connect()
+        assert connection is not None
+        self.processor = connection
+        self._dictionaries = Dictionaries(ChannelRules.load())
+
+    def close(self) -> None:
+        for connection in (self.admin, self.loader, self.processor):
+            connection.close()
+
+    def load(self, spool: Spool | None = None) -> list[LoadReport | None]:
+        """Register the slot and load all it has sealed, as the loader does."""
+        folder = (spool or self.spool).folder
+        numbers = folder.segments(SEALED)
+        self.register(spool)
+        return [load_segment(self.loader, folder, number) for number in numbers]
+
+    def register(self, spool: Spool | None = None) -> None:
+        folder = (spool or self.spool).folder
+        last = max(folder.segments(OPEN) + folder.segments(SEALED), default=0)
+        self.loader.execute(
+            read_sql("storage.sql", "upsert_slot.sql"),
+            {"spool_id": folder.spool_id, "slot": folder.slot, "last_segment": last},
+        )
+
+    def process(self, events_max: int = 50_000) -> list[RunReport]:
+        """Clean all that is loaded."""
+        reports = []
+        while (report := process_batch(self.processor, self._dictionaries, events_max)) is not None:
+            reports.append(report)
+        return reports
+
+    def send(self, *batches: Sent | StoredEvent) -> None:
+        """Take one segment all the way."""
+        self.spool.write(*batches)
+        self.load()
+        self.process()
+
+    def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Return whole rows, as an administrator sees them."""
+        with self.admin.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    def values(self, query: str, *parameters: Any) -> list[Any]:
+        """Return the first column."""
+        return [next(iter(row.values())) for row in self.rows(query, *parameters)]
+
+    def clean(self, *events: StoredEvent) -> list[dict[str, Any]]:
+        """Return these events' rows of clean.events, in their order."""
+        found = {row["event_id"]: row for row in self.rows("select * from clean.events")}
+        return [found[e.event_id] for e in events]
+
+    def books(self) -> Books:
+        """Return the books of the days around today."""
+        return read_books(self.admin, moment(today_us(0, days=-9)), moment(today_us(0, days=9)))
+
+
+# Where in a segment's file things lie.
+
+
+class Piece(Struct):
+    """One group of a file."""
+
+    start: int
+    end: int
+
+
+def pieces(data: bytes) -> list[Piece]:
+    """Return where every group of an undamaged segment lies, the footer last."""
+    found = []
+    position = 64
+    while position < len(data):
+        end = position + 64 + int.from_bytes(data[position + 8 : position + 12], "little")
+        found.append(Piece(position, end))
+        position = end
+    return found

@@ -1,0 +1,185 @@
+"""PostgreSQL away, stuck, or cutting connections: it costs nothing but time."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+from storage.postgres import connect
+from tests.crash.oracle import Driver, Verdict, drain, judge
+from tests.crash.processes import Machine, children_of, is_alive, wait_until
+
+_CUTS = 20
+
+
+class Database:
+    """A PostgreSQL that can be taken away in several ways and given back."""
+
+    def __init__(self, server: EmbeddedPostgres, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+        self.dsn = server.start()
+        with connect(self.dsn) as connection:
+            list(migrate(connection))
+
+    def take_away(self, how: str) -> None:
+        """Stop it in order, kill it, or let it hang."""
+        if how == "stopped":
+            self._server.stop()
+            return
+        pids = self._processes()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        if how == "killed":
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not any(is_alive(pid) for pid in pids), "the killed database to be gone")
+
+    def give_back(self, how: str) -> None:
+        """Let it run again."""
+        if how != "hanging":
+            self._server.start()
+            return
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def is_away(self) -> bool:
+        """Say whether nobody can connect."""
+        try:
+            psycopg.connect(self.dsn, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return True
+        return False
+
+    def _processes(self) -> list[int]:
+        postmaster = int((self._folder / "postmaster.pid").read_text().splitlines()[0])
+        return [postmaster, *children_of(postmaster)]
+
+
+@pytest.fixture
+def database(
+    make_postgres: Callable[[Path], EmbeddedPostgres], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    folder = tmp_path_factory.mktemp("database")
+    database = Database(make_postgres(folder), folder)
+    yield database
+    if (folder / "postmaster.pid").exists():
+        database.give_back("hanging")  # a stopped process cannot be stopped
+
+
+@pytest.mark.parametrize(
+    ("how", "seconds"),
+    [
+        ("stopped", 10),
+        ("killed", 4),
+        ("hanging", 6),
+        pytest.param("stopped", 60, marks=pytest.mark.soak),
+        pytest.param("killed", 60, marks=pytest.mark.soak),
+        pytest.param("hanging", 60, marks=pytest.mark.soak),
+    ],
+)
+def test_every_batch_is_answered_200_while_the_database_is(
+    make_machine: Callable[[str], Machine], database: Database, how: str, seconds: int
+) -> None:
+    """The collector never notices; what piled up in the spool is loaded once afterwards."""
+    machine = make_machine(database.dsn)
+    machine.start()
+    with Driver(machine).sending() as driver:
+        driver.wait_for_more(500)
+        database.take_away(how)
+        assert database.is_away()
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            driver.wait_for_more(patience_s=5)
+            time.sleep(0.2)
+        waiting = len(machine.waiting_segments())
+        assert database.is_away()
+        database.give_back(how)
+        driver.wait_for_more(500)
+    assert set(driver.answers) == {"200"}, "the database's absence was felt at the door"
+    assert waiting > 5 * seconds / 4, "segments did not pile up"
+    _finish(machine)
+
+
+def test_sessions_cut_in_the_middle_of_their_work_lose_and_repeat_nothing(machine: Machine) -> None:
+    """The loader's and the processor's sessions are terminated again and again within their transactions."""
+    machine.start()
+    query = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = %s and xact_start is not null and backend_xid is not null"
+    )
+    with connect(machine.dsn) as connection, Driver(machine).sending():
+        for number in range(_CUTS):
+            session = ("sillok load", "sillok process")[number % 2]
+            wait_until(lambda s=session: connection.execute(query, (s,)).fetchall(), f"{session} to be at work")
+    assert b"database_unavailable" in machine.loader.output.read_bytes()
+    assert b"database_unavailable" in machine.processor.output.read_bytes()
+    _finish(machine)
+
+
+def test_two_loaders_on_one_spool_load_every_segment_once(machine: Machine) -> None:
+    """The second one fails on the ledger's key, or finds the work done, and goes on."""
+    second = machine.program("load", name="second load", SILLOK_LOAD_DSN=machine.dsn)
+    machine.collector.start()
+    machine.processor.start()
+    machine.wait_until_ready()
+    with Driver(machine).sending() as driver:
+        for _ in range(3):
+            driver.wait_for_more()
+            wait_until(lambda: len(machine.waiting_segments()) > 8, "segments to pile up")
+            machine.loader.start()
+            second.start()
+            wait_until(lambda: len(machine.waiting_segments()) < 4, "the loaders to catch up")
+            time.sleep(0.5)
+            assert (machine.loader.status, second.status) == (None, None), "a loader gave up"
+            assert (machine.loader.terminate(), second.terminate()) == (0, 0)
+    machine.loader.start()
+    for loader in (machine.loader, second):
+        assert b"segment_loaded" in loader.output.read_bytes(), f"{loader.name} had nothing to do"
+    _finish(machine)
+
+
+def test_of_two_processors_one_works_and_the_other_takes_over(machine: Machine) -> None:
+    """Each is killed in turn; no load is cleaned twice, and none waits for long."""
+    second = machine.program("process", name="second process", SILLOK_PROCESS_DSN=machine.dsn)
+    machine.start()
+    second.start()
+    with connect(machine.dsn) as connection, Driver(machine).sending() as driver:
+        for number in range(6):
+            driver.wait_for_more(50)
+            victim = (machine.processor, second)[number % 2]
+            _wait_for_runs(connection)
+            victim.kill()
+            _wait_for_runs(connection)
+            victim.start()
+        assert connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone() == (1,)
+    for processor in (machine.processor, second):
+        assert b"batch_processed" in processor.output.read_bytes(), f"{processor.name} had nothing to do"
+        assert processor.status is None
+    _finish(machine)
+
+
+def _wait_for_runs(connection: psycopg.Connection) -> None:
+    """Return once a run has been committed that had not begun before."""
+    query = "select coalesce(max(run_id), 0) from ops.runs where loaded > 0"
+    (last,) = connection.execute(query).fetchone() or (0,)
+    wait_until(lambda: (connection.execute(query).fetchone() or (0,))[0] > last, "another run")
+
+
+def _finish(machine: Machine) -> Verdict:
+    """Stop the collector cleanly, wait for the rest, and judge."""
+    assert machine.collector.terminate() == 0
+    with connect(machine.dsn) as connection:
+        drain(machine, connection)
+        verdict = judge(connection, machine.folder / "journals")
+    print(verdict)
+    verdict.assert_clean()
+    assert verdict.acknowledged > 1_000
+    assert verdict.duplicates > 0
+    return verdict

@@ -1,0 +1,155 @@
+"""The admin plane: alive, ready, and figures that agree with what was sent."""
+
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.conftest import CANARY, Collector, batch, event, eventually, running
+
+WORKERS = 2
+INGEST_ONLY = "/v1/events"
+ADMIN_ONLY = ("/healthz", "/readyz", "/metrics")
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with running(tmp_path_factory.mktemp("admin"), f"workers = {WORKERS}") as started:
+        started.wait_until_ready()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """Yield a collector whose workers the tests kill."""
+    with running(tmp_path_factory.mktemp("mortal"), f"workers = {WORKERS}") as started:
+        started.wait_until_ready()
+        yield started
+
+
+def metrics(collector: Collector) -> dict[tuple[str, ...], float]:
+    """Return every sample under its name and label values."""
+    status, text = collector.admin("/metrics")
+    assert status == 200
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_metrics_agree_with_what_was_sent(collector: Collector):
+    before = metrics(collector)
+    for _ in range(10):
+        collector.post(batch(3))
+    collector.post(batch(5), "server")
+    collector.post(json.dumps({"events": [event(), CANARY, event(unheard_of=CANARY)]}).encode())
+    collector.post(batch(1, clients=[CANARY]))
+    collector.post(b"{}")
+    collector.request("POST", "/v1/events", batch())
+    collector.request("GET", "/v1/events")
+    collector.request("OPTIONS", "/v1/events", headers={"Origin": "https://m.example.com"})
+
+    expected = {
+        **{("sillok_requests_total", str(status)): n for status, n in collector.statuses.items()},
+        **{("sillok_events_total", "accepted", source): n for source, n in collector.accepted.items()},
+        **{("sillok_events_total", "rejected", source): n for source, n in (+collector.rejected).items()},
+        ("sillok_group_batches_total",): collector.statuses[200],
+        ("sillok_unknown_keys_total",): before["sillok_unknown_keys_total",] + 1,
+        ("sillok_ignored_reports_total",): before["sillok_ignored_reports_total",] + 1,
+        ("sillok_worker_restarts_total",): 0,
+        ("sillok_workers_ready",): WORKERS,
+        ("sillok_queued_bytes",): 0,
+    }
+    assert set(collector.statuses) >= {200, 204, 400, 401, 405}, "of each kind something was sent"
+    eventually(lambda: metrics(collector).items() >= expected.items())
+    found = metrics(collector)
+    assert set(found) - set(expected) == {("sillok_groups_total",)}, "and nothing else is counted"
+    assert 1 <= found["sillok_groups_total",] <= collector.statuses[200]
+
+
+def test_every_metric_is_explained_and_no_figure_carries_what_a_client_sent(collector: Collector):
+    collector.post(json.dumps({"events": [event(), {CANARY: CANARY}], "clients": [CANARY]}).encode())
+    eventually(lambda: metrics(collector).get(("sillok_events_total", "accepted", "web")))
+
+    _, text = collector.admin("/metrics")
+
+    assert CANARY not in text
+    assert all(family.documentation.endswith(".") for family in text_string_to_metric_families(text))
+
+
+def test_a_live_collector_says_so(collector: Collector):
+    assert collector.admin("/healthz") == (200, "ok\n")
+    status, text = collector.admin("/readyz")
+    assert (status, json.loads(text)) == (200, {"ready": True, "waiting": {}})
+
+
+def test_the_ingest_plane_answers_no_admin_path_and_the_admin_plane_takes_no_events(collector: Collector):
+    for path in ADMIN_ONLY:
+        assert collector.request("POST", path, batch(), {"Authorization": "Bearer browser"}).status == 404
+        assert b"sillok_" not in collector.request("GET", path).body
+
+    assert collector.admin(INGEST_ONLY)[0] == 404
+
+
+def test_it_is_not_ready_before_a_worker_has_recovered_its_slot(tmp_path: Path):
+    """A predecessor that still holds the slot's lock keeps the worker waiting."""
+    slot = tmp_path / "spool" / "slot-0000"
+    slot.mkdir(parents=True)
+    with (slot / "LOCK").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with running(tmp_path) as collector:
+            status, text = eventually(lambda: answer if (answer := collector.admin("/readyz"))[0] else None)
+            assert (status, json.loads(text)) == (503, {"ready": False, "waiting": {"slot 0": "starting"}})
+            assert collector.admin("/healthz")[0] == 200
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+            collector.wait_until_ready()
+            assert collector.post(batch()).status == 200
+
+
+def test_it_is_not_ready_while_the_disk_is_almost_full_and_says_why(tmp_path: Path):
+    with running(tmp_path, spool=f"free_bytes_min = {2**62}") as collector:
+        eventually(lambda: "disk" in collector.admin("/readyz")[1])
+
+        status, text = collector.admin("/readyz")
+
+        assert (status, json.loads(text)) == (
+            503,
+            {"ready": False, "waiting": {"slot 0": "the spool's disk is almost full"}},
+        )
+        assert collector.admin("/healthz")[0] == 200
+        assert metrics(collector)["sillok_workers_ready",] == 0
+
+
+def test_while_one_worker_is_away_the_other_serves_and_readyz_says_which_is_missing(mortal: Collector):
+    os.kill(mortal.workers()[0], signal.SIGKILL)
+
+    waiting = eventually(lambda: json.loads(mortal.admin("/readyz")[1])["waiting"])
+
+    assert list(waiting) in (["slot 0"], ["slot 1"])
+    assert mortal.post(batch()).status == 200
+    mortal.wait_until_ready()
+
+
+def test_a_killed_worker_is_started_again_and_nothing_acknowledged_is_lost(mortal: Collector):
+    for _ in range(20):
+        assert mortal.post(batch()).status == 200
+    restarts = metrics(mortal)["sillok_worker_restarts_total",]
+    killed = mortal.workers()[0]
+
+    os.kill(killed, signal.SIGKILL)
+
+    eventually(lambda: metrics(mortal)["sillok_worker_restarts_total",] == restarts + 1)
+    mortal.wait_until_ready()
+    assert len(mortal.workers()) == WORKERS
+    assert killed not in mortal.workers()
+    slots = {mortal.post(batch()).json["receipt"].split(".")[0] for _ in range(40)}
+    assert slots == {"0", "1"}
+    assert mortal.stop() == 0
+    assert mortal.spooled().event_ids == mortal.acknowledged
