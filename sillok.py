@@ -8,19 +8,19 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.console import Console
 
 from collector_server.supervisor import Supervisor
 from commands.children import stop_with_signals, stop_with_stdin
+from commands.database import find_dsn, find_migrated_dsn
 from commands.demo import run_demo
 from commands.doctor import examine
 from commands.report import print_books
 from commands.settings import Settings, load_settings, refuse_database_credentials
 from commands.up import Installation
+from contract.calendar import SEOUL
 from contract.errors import SillokError, UsageError
 from processor.books import read_books
 from processor.run import Processor
@@ -30,7 +30,6 @@ from storage.logs import configure_logs
 from storage.migrate import migrate
 from storage.postgres import connect
 
-_SEOUL: Final = ZoneInfo("Asia/Seoul")
 OK, PROBLEM, WRONG = 0, 1, 2
 
 
@@ -71,17 +70,6 @@ def _stop_event(options: argparse.Namespace) -> threading.Event:
     return stop
 
 
-def _dsn(settings: Settings, section: str) -> str:
-    """Return the section's database; without one, the embedded PostgreSQL if it runs on this folder."""
-    dsn: str = getattr(settings, section).dsn
-    found = dsn or running_dsn(Path(settings.data.folder) / "postgres")
-    if not found:
-        raise UsageError(
-            f"no database: set `dsn` in [{section}] (SILLOK_{section.upper()}_DSN), or start `sillok up` on this folder"
-        )
-    return found
-
-
 def _up(settings: Settings, _options: argparse.Namespace) -> int:
     stop = threading.Event()
     stop_with_signals(stop)
@@ -99,19 +87,24 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
     stop = _stop_event(options)
-    loader = Loader(settings.load, _dsn(settings, "load"), settings.spool_folder(), settings.spool.archive_grace_days)
+    loader = Loader(
+        settings.load,
+        find_migrated_dsn(settings, "load"),
+        settings.spool_folder(),
+        settings.spool.archive_grace_days,
+    )
     loader.run(stop, once=options.once)
     return OK
 
 
 def _process(settings: Settings, options: argparse.Namespace) -> int:
     stop = _stop_event(options)
-    Processor(settings.process, _dsn(settings, "process")).run(stop, once=options.once)
+    Processor(settings.process, find_migrated_dsn(settings, "process")).run(stop, once=options.once)
     return OK
 
 
 def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
-    with connect(_dsn(settings, "migrate"), application="sillok migrate") as connection:
+    with connect(find_dsn(settings, "migrate"), application="sillok migrate") as connection:
         names = list(migrate(connection))
     sys.stdout.write("".join(f"applied {name}\n" for name in names) or "nothing to do: the schema is up to date\n")
     return OK
@@ -119,7 +112,8 @@ def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
     range_from, range_until = _range(options)
-    with connect(_dsn(settings, "process"), role="sillok_processor", application="sillok reconcile") as connection:
+    dsn = find_migrated_dsn(settings, "process")
+    with connect(dsn, role="sillok_processor", application="sillok reconcile") as connection:
         books = read_books(connection, range_from, range_until)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(books)).decode() + "\n")
@@ -130,10 +124,10 @@ def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
 
 def _range(options: argparse.Namespace) -> tuple[datetime, datetime]:
     """Return whole minutes: a day (default today, Korean time), or from … until."""
-    day = options.day or datetime.now(_SEOUL).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = options.day or datetime.now(SEOUL).replace(hour=0, minute=0, second=0, microsecond=0)
     range_from = options.range_from or day
     range_until = options.range_until or (
-        day + timedelta(days=1) if options.range_from is None else datetime.now(_SEOUL)
+        day + timedelta(days=1) if options.range_from is None else datetime.now(SEOUL)
     )
     if range_until <= range_from:
         raise UsageError("--until must be later than --from")
@@ -165,8 +159,11 @@ def _console() -> Console:
 
 def _moment(text: str) -> datetime:
     """Read a day or a time; without an offset it is Korean."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=_SEOUL)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-09-21 or 2026-09-21T13:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=SEOUL)
 
 
 def _parser() -> argparse.ArgumentParser:

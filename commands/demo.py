@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import structlog
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
@@ -118,20 +119,22 @@ def _print_rows(connection: psycopg.Connection, console: Console) -> None:
         table.add_column(name, overflow="fold")
     rows = connection.execute(
         """
+        with shown as (
+            (select * from clean.events where session_id = (
+                select session_id from clean.sessions order by (errors > 0) desc, events desc, session_id limit 1)
+            order by client_id, seq limit 14)
+            union all
+            (select * from clean.events where 'masked' = any(flags) order by session_id, client_id, seq limit 3)
+        )
         select to_char(event_time, 'HH24:MI:SS'), event_type, coalesce(page_name, page_code, ''),
             coalesce(click_text, error_message, step_name, search_text, tab_name, popup_name, checkbox_name, exit_menu,
                 ''),
             channel, device_type, coalesce(browser_name, ''), array_to_string(flags, ' ')
-        from clean.events
-        where session_id in (
-            select session_id from clean.sessions order by (errors > 0) desc, events desc, session_id limit 1)
-            or 'masked' = any(flags)
-        order by 'masked' = any(flags), session_id, client_id, seq
-        limit 24
+        from shown
         """
     )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(text) for text in row))  # `[rrn]` is text, not markup
     console.print(table)
 
 

@@ -1,8 +1,12 @@
 """The books for people: tables on a terminal, in words that name the minute, source and stage."""
 
+from datetime import datetime
+
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from contract.calendar import SEOUL
 from processor.books import Books, ClientAccount, Difference
 
 _DIFFERENCES_SHOWN = 20
@@ -10,7 +14,7 @@ _DIFFERENCES_SHOWN = 20
 
 def print_books(books: Books, console: Console) -> None:
     """Print the books of a range."""
-    span = f"{books.range_from:%Y-%m-%d %H:%M} … {books.range_until:%Y-%m-%d %H:%M}"
+    span = f"{_korean(books.range_from)} … {_korean(books.range_until)}"
     state = "final" if books.final else f"open: finished until {_moment(books)}"
     console.print(f"[bold]Books[/] of what was received {span} ({state})\n", highlight=False)
     _print_flow(books, console)
@@ -27,7 +31,11 @@ def print_books(books: Books, console: Console) -> None:
 
 
 def _moment(books: Books) -> str:
-    return f"{books.finished_until:%H:%M:%S}" if books.finished_until else "nothing yet"
+    return _korean(books.finished_until) if books.finished_until else "nothing yet"
+
+
+def _korean(moment: datetime) -> str:
+    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M}"
 
 
 def _print_flow(books: Books, console: Console) -> None:
@@ -48,7 +56,7 @@ def _print_flow(books: Books, console: Console) -> None:
         table.add_column(name, justify="right")
     for source, totals in sorted(books.totals.items()):
         counts = [sum(totals.get(account, 0) for account in accounts) for accounts in columns.values()]
-        table.add_row(source, *(f"{n:,}" for n in counts))
+        table.add_row(escape(source), *(f"{n:,}" for n in counts))
     console.print(table)
 
 
@@ -60,15 +68,15 @@ def _print_clients(clients: list[ClientAccount], console: Console) -> None:
         table.add_column(name, justify="right")
     for c in clients:
         counts = (c.instances, c.created, c.arrived, c.dropped, c.pending, c.vanished)
-        table.add_row(c.source, c.platform, c.app_version, *(f"{n:,}" for n in counts))
+        table.add_row(escape(c.source), escape(c.platform), escape(c.app_version), *(f"{n:,}" for n in counts))
     console.print(table)
 
 
 def _print_differences(differences: list[Difference], console: Console) -> None:
     for d in differences[:_DIFFERENCES_SHOWN]:
-        what = f"{d.source or '(no source)'} {d.event_type}".strip()
+        what = escape(f"{d.source or '(no source)'} {d.event_type}".strip())
         console.print(
-            f"[red]difference[/] {d.minute:%Y-%m-%d %H:%M} {what}: {d.identity}: "
+            f"[red]difference[/] {_korean(d.minute)} {what}: {d.identity}: "
             f"{d.left[0]:,} against {d.right[0]:,}"
             + (" (equal counts, other events)" if d.left[0] == d.right[0] else "")
             + ("" if d.final else " (minute still open)"),

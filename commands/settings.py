@@ -4,10 +4,11 @@ Order: defaults, then the file (`--config`, `SILLOK_CONFIG` or `./sillok.toml`),
 (`SILLOK_<SECTION>_<KEY>`). This is the only module that reads the environment.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +25,14 @@ _DEFAULT_FILE: Final = "sillok.toml"
 # What libpq would read behind our back.
 _LIBPQ: Final = ("PGHOST", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGUSER", "PGDATABASE", "DATABASE_URL")
 
+# The decoder's words, and what a person calls them.
+_PLAIN_WORDS: Final = (
+    (re.compile(r"Object contains unknown field `(\w*)`"), r"`\1` is no setting: check its spelling"),
+    (re.compile(r"Object missing required field `(\w*)`"), r"`\1` is missing"),
+    (re.compile(r"Expected `object`"), "expected a table"),
+    (re.compile(r"Invalid enum value"), "not one of the possible values:"),
+)
+
 
 class DataSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section `[data]`."""
@@ -35,8 +44,8 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section `[log]`."""
 
-    level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Less and less is said."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,10 +83,12 @@ def _read_file(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
             return tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
-        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+        raise SettingsError(
+            f"cannot read the settings file {path}: {error.strerror}; check --config and SILLOK_CONFIG"
+        ) from error
 
 
 def _check(values: dict[str, Any], origin: str) -> Settings:
@@ -86,6 +97,8 @@ def _check(values: dict[str, Any], origin: str) -> Settings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         where = path.strip("`").removeprefix("$").removeprefix(".")
+        for pattern, plain in _PLAIN_WORDS:
+            message = pattern.sub(plain, message)
         raise SettingsError(f"{origin}: [{where or 'top level'}] {message[:1].lower()}{message[1:]}") from error
 
 
@@ -98,7 +111,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any
         section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
         if section not in sections or key not in sections[section].__struct_fields__:
             raise SettingsError(f"the environment: {name} is no setting; it reads SILLOK_<SECTION>_<KEY>")
-        found.setdefault(section, {})[key] = _value(text)
+        value = _value(text)
+        # A folder may be called 2026: what is a text stays one.
+        is_text = get_type_hints(sections[section])[key] in (str, str | None)
+        found.setdefault(section, {})[key] = text if is_text and not isinstance(value, str) else value
     return found
 
 
