@@ -121,10 +121,6 @@ class Masker:
         parts = [_DIGITS.sub(_mask_run, part) for part in kept]
         return "".join(part + uuid for part, uuid in zip(parts, [*ids, ""], strict=True))
 
-    def url(self, url: str) -> str:
-        """Return the URL with every query value dropped that is not on the allow-list, and masked."""
-        return self.text(self.without_query_values(url))
-
     def without_query_values(self, url: str) -> str:
         """Return the URL with every query value dropped that is not on the allow-list."""
         return _filter_query(url, self._kept)
@@ -161,7 +157,7 @@ def _lookalike_end(body: bytes, start: int, end: int) -> int | None:
     if moment is not None and moment.start() <= start < moment.end() and _is_near_epoch(moment.group().decode()):
         return moment.end()
     number = _FRACTION_BYTES.search(body, max(0, start - _FRACTION_CHARS), start + _FRACTION_CHARS)
-    if number is not None and number.start() <= start < number.end():
+    if number is not None and number.start() - 1 <= start < number.end():
         return number.end()
     return None
 

@@ -1,6 +1,6 @@
 """One event at a time: cut, mask, sanitise, move unknown keys into `props`; or say why it is refused.
 
-The order is fixed: decode, depth, unknown keys, then text by text (sanitise, mask, cut), then the
+The order is fixed: decode, depth, unknown keys, size of `props`, text by text (sanitise, mask, cut), then the
 typed check that the straight road would have made. No message ever contains a value of the event.
 """
 

@@ -66,11 +66,13 @@ def test_a_context_s_keys_are_fields_of_a_context():
 def test_every_field_has_the_contract_s_type():
     contract = {**kinds_of(Context), **kinds_of(Event)}
     for kinds in (EVENT_KINDS, CONTEXT_KINDS):
-        assert {n: k for n, k in kinds.items() if n not in ARGUMENT} == {n: contract[n] for n in kinds.keys() - ARGUMENT}
+        assert {n: k for n, k in kinds.items() if n not in ARGUMENT} == {
+            n: contract[n] for n in kinds.keys() - ARGUMENT
+        }
 
 
 def test_the_sdk_sends_no_more_events_at_once_than_the_collector_takes():
-    assert BATCH_EVENTS_MAX == CollectorSettings().batch_events_max
+    assert CollectorSettings().batch_events_max == BATCH_EVENTS_MAX
 
 
 def test_every_event_type_has_its_method_and_the_collector_takes_what_it_sends():
