@@ -1,7 +1,7 @@
 """Write keys: who may send, as which source, how fast."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from collector_server.settings import WriteKeySettings
@@ -10,17 +10,18 @@ from collector_server.settings import WriteKeySettings
 class Bucket:
     """A token bucket of events; a burst of two seconds passes."""
 
-    def __init__(self, events_per_second: float) -> None:
+    def __init__(self, events_per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = events_per_second
+        self._clock = clock
         self._tokens = self._size = events_per_second * 2
-        self._filled_at = time.monotonic()
+        self._filled_at = clock()
 
     def take(self, events: int) -> float:
         """Take tokens and return 0, or take none and return the seconds to wait.
 
         A batch larger than the bucket passes when the bucket is full: it could never pass otherwise.
         """
-        now = time.monotonic()
+        now = self._clock()
         self._tokens = min(self._size, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
         wanted = min(events, self._size)

@@ -1,9 +1,11 @@
 """The collector's settings, section `[serve]`, and its write keys, `[[serve.keys]]`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
 KeyKind = Literal["browser", "server", "test"]
 
 
@@ -20,7 +22,7 @@ class WriteKeySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Web origins that may use the key from a page; `*` for all. Requests without `Origin` are not affected."""
     loopback_only: bool = False
     """Refuse the key from other machines."""
-    events_per_second_max: float | None = None
+    events_per_second_max: Annotated[float, Meta(gt=0)] | None = None
     """Beyond this rate the key is answered 429; None for no limit. A burst of two seconds is let through."""
 
 
@@ -31,23 +33,23 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How the collector listens and what it takes."""
 
     host: str = "127.0.0.1"
-    port: int = 7070
+    port: Port = 7070
     admin_host: str = "127.0.0.1"
     """The admin plane is a listener of its own; keep it inside."""
-    admin_port: int = 7071
-    workers: int = 1
+    admin_port: Port = 7071
+    workers: Positive = 1
     """Processes that share the port, each with its own spool slot. Fewer later: retire the slots left over."""
     keys: tuple[WriteKeySettings, ...] = (DEMO_KEY,)
-    body_bytes_max: int = 1024 * 1024
+    body_bytes_max: Positive = 1024 * 1024
     """Of a batch as sent; beyond it 413."""
-    batch_bytes_max: int = 8 * 1024 * 1024
+    batch_bytes_max: Positive = 8 * 1024 * 1024
     """Of a batch decompressed; beyond it 413."""
-    batch_events_max: int = 1_000
-    in_flight_bytes_max: int = 64 * 1024 * 1024
+    batch_events_max: Positive = 1_000
+    in_flight_bytes_max: Positive = 64 * 1024 * 1024
     """Bodies being received or waiting for the disk, per worker; beyond it 503. More costs memory."""
-    body_timeout_ms: int = 10_000
+    body_timeout_ms: Positive = 10_000
     """A body that takes longer is cut off. Longer lets slow senders hold memory."""
-    keepalive_timeout_ms: int = 30_000
+    keepalive_timeout_ms: Positive = 30_000
     """An idle connection is closed after this; also the limit for sending a request's head."""
     query_values_kept: tuple[str, ...] = (
         "page", "tab", "sort", "lang", "category", "menu",

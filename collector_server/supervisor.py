@@ -7,14 +7,18 @@ It never touches an event.
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import re2
 import structlog
 from aiohttp import web
 
@@ -23,7 +27,8 @@ from collector_server.counters import Snapshot
 from collector_server.metrics import render
 from collector_server.settings import CollectorSettings
 from collector_server.worker import WorkerOrder
-from contract.errors import PortInUse
+from contract.errors import PortInUse, SettingsError
+from storage.spool.files import lock_file
 from storage.spool.folder import SpoolFolder
 from storage.spool.settings import SpoolSettings
 
@@ -32,6 +37,7 @@ log: Final = structlog.get_logger()
 _RESTART_DELAYS_S: Final = (0.1, 0.5, 1, 2, 5, 10, 30)
 _HEALTHY_AFTER_S: Final = 60.0
 _DRAIN_S: Final = 20.0
+_PREDECESSOR_S: Final = 10.0
 
 
 class Worker:
@@ -98,7 +104,9 @@ class Supervisor:
         self._serve = serve
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
-        SpoolFolder(Path(spool.folder))  # an unwritable folder or a foreign spool is said before anything starts
+        _check_patterns(serve.account_patterns)
+        # An unwritable folder or a foreign spool is said before anything starts.
+        self._spool = SpoolFolder(Path(spool.folder))
         self._workers = [
             Worker(WorkerOrder(slot=slot, serve=serve, spool=spool, log_level=log_level))
             for slot in range(serve.workers)
@@ -112,13 +120,37 @@ class Supervisor:
             stdin.stop_with_stdin(loop, stop)
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, stop.set)
-        with _hold_port(self._serve.host, self._serve.port):
+        with await self._take_port():
             runner = await self._start_admin()
             try:
                 await asyncio.gather(*(worker.run(stop) for worker in self._workers))
             finally:
                 await runner.cleanup()
         return 0
+
+    async def _take_port(self) -> socket.socket:
+        """Hold the port; the worker of a supervisor that was killed may need a moment to let go of it."""
+        patience_ends = time.monotonic() + _PREDECESSOR_S
+        awaited = False
+        while True:
+            try:
+                return _hold_port(self._serve.host, self._serve.port)
+            except PortInUse:
+                if time.monotonic() > patience_ends or not self._has_predecessor():
+                    raise
+            if not awaited:
+                log.warning("predecessor_awaited", port=self._serve.port, patience_s=_PREDECESSOR_S)
+                awaited = True
+            await asyncio.sleep(0.1)
+
+    def _has_predecessor(self) -> bool:
+        """Say whether another process still writes to this spool."""
+        for slot in self._spool.slots():
+            lock = lock_file(slot.path / "LOCK")
+            if lock is None:
+                return True
+            os.close(lock)
+        return False
 
     async def _start_admin(self) -> web.AppRunner:
         app = web.Application()
@@ -148,6 +180,19 @@ class Supervisor:
     async def _metrics(self, _request: web.Request) -> web.Response:
         text = render([w.snapshot for w in self._workers], sum(w.restarts for w in self._workers))
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+    """Raise SettingsError for a pattern the workers could not use."""
+    options = re2.Options()
+    options.log_errors = False
+    for pattern in patterns:
+        try:
+            matches_empty = re2.compile(pattern, options).search("") is not None
+        except re2.error as error:
+            raise SettingsError(f"[serve.account_patterns] {pattern!r} is not a pattern of RE2: mend it") from error
+        if matches_empty:
+            raise SettingsError(f"[serve.account_patterns] {pattern!r} matches an empty text: narrow it")
 
 
 def _hold_port(host: str, port: int) -> socket.socket:

@@ -44,6 +44,7 @@ log: Final = structlog.get_logger()
 EXIT_DISK_FAILED: Final = 74
 _LOCK_PATIENCE_S: Final = 30.0
 _REPORT_SECONDS: Final = 0.5
+_LAST_CALL_S: Final = 0.05
 _BACKLOG: Final = 4096
 # Together below the supervisor's patience.
 _DRAIN_S: Final = 12.0
@@ -146,6 +147,8 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
 
 async def _drain(runner: web.ServerRunner, collector: Collector) -> None:
     """Listen no longer, and wait for the bodies under way: aiohttp's own shutdown would drop their bytes."""
+    # Closing the listener resets whoever has connected and is not accepted yet; they get their 503 first.
+    await asyncio.sleep(_LAST_CALL_S)
     for site in runner.sites:
         await site.stop()
     patience_ends = time.monotonic() + _DRAIN_S

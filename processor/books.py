@@ -37,8 +37,10 @@ class Identity(Struct, frozen=True):
 IDENTITIES: Final = (
     Identity("received = accepted + rejected", ("spool.received",), ("spool.accepted", "spool.rejected"),
              by_type=False, hashed=False),
-    Identity("accepted = loaded + dead-lettered + damaged", ("spool.accepted",),
+    # What recovery found damaged was accepted too, but in no valid frame.
+    Identity("accepted = loaded + dead-lettered + damaged", ("spool.accepted", "spool.damaged"),
              ("load.loaded", "load.dead_lettered", "load.damaged")),
+    Identity("lost groups = written off", ("spool.lost_groups",), ("operator.lost_groups",), hashed=False),
     Identity("loaded = clean + duplicate + dead-lettered + discarded + erased + pending", ("load.loaded",),
              ("process.clean", "process.duplicate", "process.dead_lettered", "operator.discarded", "operator.erased",
               "pending")),

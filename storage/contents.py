@@ -5,19 +5,30 @@ two counts are held against each other.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import zstandard
 from msgspec import UNSET, Struct
 
+from contract.errors import SpoolFormatError
 from contract.event import ClientReport, StoredBatch, StoredEvent, decode_stored_batch
 from contract.outcome import DeadLetterReason, Outcome
 from storage.rows import received_at, rows_of
-from storage.spool.frame import Frame, FrameMeta, decode_meta
-from storage.spool.reader import Segment
+from storage.spool.frame import Frame, FrameMeta, decode_meta, decode_named
+from storage.spool.reader import Group, Segment
 from storage.spool.segment import Footer, TallyRow
 from storage.spool.tally import Tally, minute_of
+
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_INTACT: Final = "the frame's bytes are intact but cannot be decoded by this version"
+
+
+class _RawBatch(Struct):
+    events: list[msgspec.Raw]
+
+
+_decode_raws: Final = msgspec.json.Decoder(_RawBatch).decode
 
 
 class DeadLetter(Struct, frozen=True):
@@ -49,37 +60,59 @@ class Contents:
         self.clients: dict[tuple[str, str], tuple[ClientReport, int]] = {}
         self.rows = 0
 
-    def batches(self) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
-        """Yield every batch that can be decoded; what cannot becomes dead letters."""
+    def batches(self, load_id: int) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
+        """Yield every batch that can be decoded; what cannot becomes dead letters, as many as the header says."""
         for group in self.segment.groups:
-            try:
-                frames = list(self.segment.frames(group))
-            except (ValueError, zstandard.ZstdError) as error:
-                self._unreadable(group.header.until_us, "", group.header.accepted, error)
-                continue
-            for frame in frames:
-                yield from self._batch(frame)
+            left = group.header.accepted
+            for frame in self._frames(group):
+                try:
+                    meta, batch = decode_meta(frame.meta), decode_stored_batch(frame.body)
+                except _UNDECODABLE as error:
+                    left -= self._unreadable(frame, load_id, error)
+                    continue
+                left -= len(batch.events)
+                yield frame.received_at_us, meta, batch
+            if left < 0:
+                raise SpoolFormatError("a group holds more events than its header says: Sillok's writer did not write it")
+            letter = DeadLetter(
+                group.header.until_us, "", "", None, DeadLetterReason.FRAME_UNREADABLE, _INTACT, None
+            )
+            self.dead.extend([letter] * left)
 
-    def _batch(self, frame: Frame) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
-        meta: FrameMeta | None = None
+    def _frames(self, group: Group) -> list[Frame]:
         try:
-            meta = decode_meta(frame.meta)
-            batch = decode_stored_batch(frame.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            source, accepted = (meta.source, meta.accepted) if meta else ("", 0)
-            self._unreadable(frame.received_at_us, source, accepted, error)
-            return
-        yield frame.received_at_us, meta, batch
+            return list(self.segment.frames(group))
+        except (ValueError, zstandard.ZstdError):
+            return []
 
-    def _unreadable(self, received_at_us: int, source: str, events: int, error: Exception) -> None:
-        detail = f"{type(error).__name__}: the frame's bytes are intact but cannot be decoded by this version"
-        letter = DeadLetter(received_at_us, source, "", None, DeadLetterReason.FRAME_UNREADABLE, detail, None)
-        self.dead.extend([letter] * events)
+    def _unreadable(self, frame: Frame, load_id: int, error: Exception) -> int:
+        """Dead-letter a frame's events under their own names, when at least these can be read; return how many."""
+        try:
+            meta, raws = decode_meta(frame.meta), _decode_raws(frame.body).events
+            named = decode_named(frame.body).events
+        except _UNDECODABLE:
+            return 0
+        self._note_rejects(frame.received_at_us, load_id, meta, None)
+        detail = f"{type(error).__name__}: {_INTACT}"
+        self.dead += [
+            DeadLetter(
+                frame.received_at_us,
+                meta.source,
+                event.event_type,
+                event.event_id,
+                DeadLetterReason.FRAME_UNREADABLE,
+                detail,
+                bytes(raw).decode(errors="replace"),
+            )
+            for event, raw in zip(named, raws, strict=True)
+        ]
+        self.tally.add_events(minute_of(frame.received_at_us), meta.source, Outcome.DEAD_LETTERED, named)
+        return len(named)
 
     def rows_to_copy(self, load_id: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows, counting as they go; rows PostgreSQL refused before become dead letters."""
         self.reset()
-        for received_at_us, meta, batch in self.batches():
+        for received_at_us, meta, batch in self.batches(load_id):
             self._note(received_at_us, load_id, meta, batch)
             numbered = list(enumerate(batch.events, self.rows))
             self.rows += len(numbered)
@@ -99,8 +132,16 @@ class Contents:
         self.tally.add_events(minute_of(received_at_us), source, Outcome.DEAD_LETTERED, [event])
 
     def _note(self, received_at_us: int, load_id: int, meta: FrameMeta, batch: StoredBatch) -> None:
-        received = received_at(received_at_us)
         client_id = None if batch.context is UNSET else batch.context.client_id
+        self._note_rejects(received_at_us, load_id, meta, client_id)
+        for report in batch.clients:
+            key = (meta.source, report.id)
+            known = self.clients.get(key)
+            if known is None or _progress(report) > _progress(known[0]):
+                self.clients[key] = (report, received_at_us)
+
+    def _note_rejects(self, received_at_us: int, load_id: int, meta: FrameMeta, client_id: str | None) -> None:
+        received = received_at(received_at_us)
         for r in meta.rejects:
             self.rejected.append(
                 (
@@ -116,11 +157,6 @@ class Contents:
                     r.body,
                 )
             )
-        for report in batch.clients:
-            key = (meta.source, report.id)
-            known = self.clients.get(key)
-            if known is None or _progress(report) > _progress(known[0]):
-                self.clients[key] = (report, received_at_us)
 
 
 def _progress(report: ClientReport) -> tuple[int, int, int]:
@@ -137,6 +173,9 @@ def missing(footer: Footer, contents: Contents) -> list[TallyRow]:
     undecoded = len([letter for letter in contents.dead if letter.event_id is None])
     missing: list[TallyRow] = []
     for row in footer.tally:
+        if row.outcome == Outcome.DAMAGED:
+            # Recovery's own finding.
+            missing.append(row)
         if row.outcome != Outcome.ACCEPTED:
             continue
         events, total = found.get((row.minute, row.source, row.event_type), (0, 0))

@@ -59,12 +59,17 @@ class _Miscounted(Exception):
 
 
 def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int) -> LoadReport | None:
-    """Load one sealed segment and release it; None when it was loaded before.
+    """Load one sealed segment and release it; None when it was loaded before, also by another loader just now.
 
     Raises psycopg.Error when the database is in the way, SpoolFormatError or SegmentChanged when the
     file is: it then stays where it is.
     """
-    data = folder.files.read(folder.segment_path(number))
+    try:
+        data = folder.files.read(folder.segment_path(number))
+    except FileNotFoundError:
+        # Only a release takes a sealed segment away. If it was anything else, its number is missing in the
+        # ledger and holds the watermark.
+        return None
     name = SegmentId(folder.spool_id, folder.slot, number)
     digest = hashlib.sha256(data).digest()
     if _is_loaded(connection, name, digest):
@@ -99,8 +104,11 @@ def _load_patiently(
         except psycopg.errors.UniqueViolation:
             raise
         except psycopg.Error as error:
-            if is_passing(error) or not (error.sqlstate or "").startswith(_DATA_ERRORS):
+            # psycopg itself refuses some texts, without a SQLSTATE.
+            is_data = (error.sqlstate or "").startswith(_DATA_ERRORS) or isinstance(error, psycopg.DataError)
+            if is_passing(error) or not is_data:
                 raise
+            _ensure_partitions(connection, contents.segment)
             _find_refused(connection, contents)
             if not contents.refused:
                 raise
@@ -155,14 +163,16 @@ def _load(
 
 
 def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None:
-    """Make the Korean days from the segment's opening to its last group, ahead of the COPY."""
+    """Make the Korean days of everything received, ahead of the COPY.
+
+    A batch that was received while the segment was being opened is older than its header says.
+    """
+    received_us = [row.minute * 1_000_000 for row in segment.footer.tally] if segment.footer else []
+    received_us += [segment.header.opened_at_us, *(group.header.until_us for group in segment.groups)]
     connection.execute(
         "select ops.ensure_raw_partition(day::date) from generate_series("
         "date_trunc('day', %s at time zone 'Asia/Seoul'), %s at time zone 'Asia/Seoul', '1 day') as day",
-        (
-            received_at(segment.header.opened_at_us),
-            received_at(max([g.header.until_us for g in segment.groups], default=segment.header.opened_at_us)),
-        ),
+        (received_at(min(received_us)), received_at(max(received_us))),
     )
 
 
@@ -304,5 +314,5 @@ def _try_copy(connection: psycopg.Connection, rows: list[tuple[Any, ...]]) -> st
     except psycopg.Error as error:
         if is_passing(error):
             raise
-        return f"{error.sqlstate}: {type(error).__name__}"
+        return f"{error.sqlstate or 'psycopg'}: {type(error).__name__}"
     return None

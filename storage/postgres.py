@@ -14,6 +14,12 @@ _PASSING: Final = ("08", "53", "57", "40", "55P03")
 # Waiting does not mend these: wrong password or user, no such database, no such role.
 _REFUSED: Final = ("28", "3D000", "42704", "22023")
 
+# libpq gives no SQLSTATE for a connection that did not come about.
+_REFUSING_WORDS: Final = (
+    "password", "authentication failed", "pg_hba.conf", "does not exist", "not permitted to log in",
+    "permission denied for database",
+)  # fmt: skip
+
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`."""
@@ -40,6 +46,9 @@ def connect(dsn: str, *, role: str | None = None, application: str = "sillok") -
         )
     except psycopg.OperationalError as error:
         raise _classify(error) from error
+    except psycopg.ProgrammingError:
+        # It would quote the string, and so the password.
+        raise DatabaseRefused("the dsn in the settings is not one PostgreSQL can read: check its spelling") from None
     try:
         if role is not None:
             connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(role)))
@@ -59,9 +68,8 @@ def _classify(error: psycopg.OperationalError) -> Exception:
     text = str(error)
     reason = text.strip().splitlines()[-1].split("FATAL:")[-1].strip() if text.strip() else "no reason given"
     refused = state.startswith(_REFUSED) or (
-        not state and any(word in text for word in ("password", "no pg_hba.conf entry", "does not exist"))
-        and "No such file" not in text
-    )  # fmt: skip
+        not state and any(words in text for words in _REFUSING_WORDS) and "No such file" not in text
+    )
     if refused:
         return DatabaseRefused(f"PostgreSQL refuses the connection: {reason}; check the dsn in the settings")
     return DatabaseUnavailable(f"PostgreSQL cannot be reached: {reason}")

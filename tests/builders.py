@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from msgspec import UNSET, Struct, UnsetType, field
@@ -25,6 +25,7 @@ from storage.spool.folder import OPEN, SEALED, SlotFolder, SpoolFolder
 from storage.spool.frame import FrameMeta, Reject
 from storage.spool.settings import SpoolSettings
 from storage.spool.writer import Pending, SpoolWriter
+from tests.conftest import with_database
 from tests.fakes import FakeClock, FakeFiles
 
 KST: Final = timezone(timedelta(hours=9))
@@ -96,6 +97,16 @@ def eventually(claim: Callable[[], Any], what: str = "it did not come true in ti
     return value
 
 
+class Turnstile(threading.Event):
+    """Counts how often the writer came round to wait."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        return super().wait(timeout)
+
+
 class Living:
     """A writer that runs, and what it said of each batch."""
 
@@ -104,6 +115,7 @@ class Living:
         self.clock = clock
         self.answers: list[tuple[list[Pending], BaseException | None]] = []
         self.writer = SpoolWriter(folder, settings, self._on_durable, clock)
+        self.writer._wake = self.wake = Turnstile()
 
     def _on_durable(self, group: list[Pending], error: BaseException | None) -> None:
         self.answers.append((group, error))
@@ -132,12 +144,20 @@ class Living:
         [error] = [error for group, error in self.answers if pending in group]
         return error
 
+    def turn(self) -> None:
+        """Let the writer look around once, from beginning to end."""
+        for _ in range(2):
+            # The turn that runs now may have begun before the test's last change: the next one did not.
+            before = self.wake.waits
+            self.wake.set()
+            eventually(lambda before=before: self.wake.waits > before)
+
     def seal(self) -> int:
         """Let the open segment grow old, and return its number once it is sealed."""
-        before = len(self.folder.segments(SEALED))
-        self.clock.advance(PATIENT.segment_age_ms / 1000 if self.writer._settings is PATIENT else 3600)
-        self.writer._wake.set()
-        eventually(lambda: len(self.folder.segments(SEALED)) > before)
+        before = self.folder.segments(SEALED)
+        self.clock.advance(self.writer._settings.segment_age_ms / 1000)
+        self.wake.set()
+        eventually(lambda: self.folder.segments(SEALED) > before)
         return self.folder.segments(SEALED)[-1]
 
 
@@ -184,12 +204,51 @@ def flip_bit(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
+@contextlib.contextmanager
+def fresh_database(postgres: str, template: str) -> Iterator[str]:
+    """Yield the DSN of a migrated database, for tests that share one and reset it between them."""
+    name = f"sillok_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template}")
+    yield with_database(postgres, name)
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute(f"drop database {name} with (force)")
+
+
+@contextlib.contextmanager
+def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
+    """Yield a road through an empty database, and leave it empty."""
+    road = Road(dsn, spool)
+    try:
+        yield road
+    finally:
+        road.close()
+        with connect(dsn) as admin:
+            for statement in (*road.last_words, *_EMPTY):
+                admin.execute(statement)
+
+
+_EMPTY: Final = (
+    """do $$
+declare child regclass;
+begin
+    for child in select inhrelid::regclass from pg_inherits
+        where inhparent in ('raw.events'::regclass, 'clean.events'::regclass, 'ops.dedup'::regclass) loop
+        execute 'drop table ' || child;
+    end loop;
+end $$""",
+    "truncate ops.loads, ops.slots, ops.audit, ops.rejected, ops.dead_letters, ops.clients, clean.sessions, ops.runs,"
+    " ops.processed, ops.duplicates, ops.visitor_keys restart identity",
+)
+
+
 class Road:
     """Spool → raw → clean → books, in one database."""
 
     def __init__(self, dsn: str, spool: Path) -> None:
         self.dsn = dsn
         self.spool = Spool(spool)
+        self.last_words: list[str] = []
         self.admin = connect(dsn)
         self.loader = connect(dsn, role="sillok_loader")
         self._processor = Processor(ProcessSettings(), dsn)
@@ -197,6 +256,10 @@ class Road:
         assert connection is not None
         self.processor = connection
         self._dictionaries = Dictionaries(ChannelRules.load())
+
+    def reset_later(self, statement: str) -> None:
+        """Say what undoes a change of the schema; it runs after the test."""
+        self.last_words.append(statement)
 
     def close(self) -> None:
         for connection in (self.admin, self.loader, self.processor):

@@ -214,7 +214,11 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtext('sillok partition ' || parent::text));
-    if to_regclass(format('%I.%I', schema_name, child)) is not null then
+    -- Looked up in the table itself: to_regclass would answer from a cache that the wait for the lock made stale.
+    if exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = schema_name and c.relname = child
+    ) then
         return;
     end if;
     if column_name = 'event_date' then

@@ -86,14 +86,25 @@ class SlotFolder:
     def last_segment(self) -> int:
         """Return the highest number ever used here, 0 before the first."""
         numbers = self.segments(OPEN) + self.segments(SEALED) + self.segments(SEALED, self.archive)
-        return max(numbers, default=0)
+        # A segment that was set aside unread has its number nowhere else.
+        return max(numbers + self.segments(OPEN, self.damaged), default=0)
+
+    def is_sealed(self, segment: int) -> bool:
+        """Say whether the segment stands sealed, waiting for the loader or already released by it."""
+        path = self.segment_path(segment)
+        return path.exists() or (self.archive / path.name).exists()
 
     def release(self, segment: int) -> None:
         """Move a segment whose load is committed into the archive; repeating it is harmless."""
         path = self.segment_path(segment)
         if not path.exists():
             return
-        self.files.rename(path, self.archive / path.name)
+        try:
+            self.files.rename(path, self.archive / path.name)
+        except (FileNotFoundError, FileExistsError):
+            if path.exists():
+                raise
+            return  # a second loader was faster
         self.files.sync_folder(self.archive)
         self.files.sync_folder(self.path)
 
@@ -106,9 +117,12 @@ class SlotFolder:
         removed = 0
         for segment in self.segments(SEALED, self.archive):
             path = self.archive / f"{segment:0{_NAME_DIGITS}}{SEALED}"
-            if segment == last or keep(path):
-                break
-            self.files.remove(path)
+            try:
+                if segment == last or keep(path):
+                    break
+                self.files.remove(path)
+            except FileNotFoundError:
+                continue  # collector and loaders all do this, and another was faster
             removed += 1
         return removed
 
@@ -132,7 +146,9 @@ class SpoolFolder:
                 f"{self.path / 'SPOOL.json'} cannot be read; restore it from a backup: it names every segment"
             ) from error
         except OSError as error:
-            raise FolderNotWritable(f"cannot read the spool folder {self.path}: {error.strerror}") from error
+            raise FolderNotWritable(
+                f"cannot read the spool folder {self.path}: {error.strerror}; check its owner and permissions"
+            ) from error
         if found.format != 1:
             raise SpoolFormatError(f"the spool {self.path} has format {found.format}: install the newer Sillok")
         return found.spool_id

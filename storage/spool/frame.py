@@ -10,6 +10,7 @@
 import struct
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct, json
 
@@ -50,6 +51,20 @@ class Frame(Struct, frozen=True):
     body: bytes
 
 
+class NamedEvent(Struct, frozen=True, gc=False):
+    """What can be known of an event whose other fields may be of another version."""
+
+    event_id: UUID
+    event_type: str
+
+
+class NamedBatch(Struct, frozen=True):
+    """A stored batch of which only the events' names matter."""
+
+    events: list[NamedEvent]
+
+
+decode_named = json.Decoder(NamedBatch).decode
 encode_meta = json.Encoder().encode
 decode_meta = json.Decoder(FrameMeta).decode
 

@@ -7,8 +7,8 @@ that recovery never ends in a crash loop.
 
 - torn:    bad bytes past everything any group header knew to be synced. Nothing in them was
            acknowledged, because acknowledgements follow the sync.
-- damaged: bad bytes before that point: acknowledged events may be lost, and the footer says how many
-           a readable header promised.
+- damaged: bad bytes before that point: acknowledged events are lost, and the footer says how many a
+           readable header promised. A group whose header is lost too is counted as such, without its events.
 """
 
 from typing import Final
@@ -18,13 +18,20 @@ import zstandard
 from msgspec import Struct
 
 from contract.errors import SpoolFormatError
-from contract.event import decode_stored_batch
 from contract.outcome import Outcome
 from storage.spool.folder import OPEN, SlotFolder
-from storage.spool.frame import decode_meta
-from storage.spool.reader import Segment, parse_segment
-from storage.spool.segment import HEADER_BYTES, Footer, SegmentHeader, pack_footer
-from storage.spool.tally import Tally
+from storage.spool.frame import decode_meta, decode_named
+from storage.spool.reader import Group, Segment, parse_segment
+from storage.spool.segment import (
+    HEADER_BYTES,
+    KIND_FOOTER,
+    LOST_GROUPS,
+    Footer,
+    GroupHeader,
+    SegmentHeader,
+    pack_footer,
+)
+from storage.spool.tally import Tally, minute_of
 
 log: Final = structlog.get_logger()
 _RECOVERING: Final = ".recovering"
@@ -51,12 +58,12 @@ def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
     for number in folder.segments(OPEN):
         findings.segments += 1
         path = folder.segment_path(number, OPEN)
-        if folder.segment_path(number).exists():
+        if folder.is_sealed(number):
             # The last recovery sealed the copy and ended before it moved the original aside.
             _set_aside(folder, number)
             continue
         data = folder.files.read(path)
-        if len(data) < HEADER_BYTES:
+        if len(data) < HEADER_BYTES or (len(data) == HEADER_BYTES and not any(data)):
             # The crash came before the header was synced, so no group can have been.
             data = SegmentHeader(folder.spool_id, folder.slot, number, now_us).pack()
         try:
@@ -86,35 +93,70 @@ def _recovered_footer(segment: Segment) -> Footer:
     if segment.footer is not None:
         return segment.footer
     tally = Tally()
-    frames = received = rejected = 0
     for group in segment.groups:
-        frames += group.header.frames
-        rejected += group.header.rejected
-        try:
-            for frame in segment.frames(group):
-                meta = decode_meta(frame.meta)
-                received += meta.received
-                tally.add_batch(frame.received_at_us, meta, decode_stored_batch(frame.body).events)
-        except (ValueError, zstandard.ZstdError):
-            # Intact bytes that cannot be decoded: the header's count stands, the loader finds the reason.
-            log.exception("group_undecodable", segment=segment.header.segment, at=group.start)
-    durable = max((g.header.durable_bytes for g in segment.groups), default=HEADER_BYTES)
-    damaged = [bad for bad in segment.bad if bad.start < durable]
-    torn = [bad for bad in segment.bad if bad.start >= durable]
+        _count_group(tally, segment, group)
+    torn_bytes = _count_losses(tally, segment)
     accepted, hash_sum = tally.total(Outcome.ACCEPTED)
     return Footer(
         groups=len(segment.groups),
-        frames=frames,
-        received=received,
+        frames=sum(group.header.frames for group in segment.groups),
+        received=tally.total(Outcome.RECEIVED)[0],
         accepted=accepted,
-        rejected=rejected,
+        rejected=sum(group.header.rejected for group in segment.groups),
         hash_sum=hash_sum,
         until_us=max((g.header.until_us for g in segment.groups), default=segment.header.opened_at_us),
         recovered=True,
-        damaged=sum(bad.header.accepted for bad in damaged if bad.header),
-        torn_bytes=sum(bad.end - bad.start for bad in torn),
+        damaged=tally.total(Outcome.DAMAGED)[0],
+        torn_bytes=torn_bytes,
         tally=tally.rows(),
     )
+
+
+def _count_group(tally: Tally, segment: Segment, group: Group) -> None:
+    """Count a valid group's batches; what this version cannot decode counts as its header says."""
+    events = hash_sum = 0
+    try:
+        for frame in segment.frames(group):
+            meta, named = decode_meta(frame.meta), decode_named(frame.body)
+            count, total = tally.add_batch(frame.received_at_us, meta, named.events)
+            events += count
+            hash_sum += total
+    except (ValueError, RecursionError, zstandard.ZstdError):
+        # The loader finds the reason.
+        log.exception("group_undecodable", segment=segment.header.segment, at=group.start)
+    rest = group.header.accepted - events
+    if rest > 0:
+        minute = minute_of(group.header.until_us)
+        tally.add(minute, "", "", Outcome.RECEIVED, rest)
+        tally.add(minute, "", "", Outcome.ACCEPTED, rest, group.header.hash_sum - hash_sum)
+
+
+def _count_losses(tally: Tally, segment: Segment) -> int:
+    """Count what was synced and cannot be read, as far as anything knows of it; return the torn bytes."""
+    headers = [g.header for g in segment.groups] + [bad.header for bad in segment.bad if bad.header]
+    durable = max((header.durable_bytes for header in headers), default=HEADER_BYTES)
+    footers = [bad for bad in segment.bad if bad.header and bad.header.kind == KIND_FOOTER]
+    for footer in footers:
+        # Written after the last sync: what its header promises beyond what was read is lost.
+        durable = footer.start
+        accepted, hash_sum = tally.total(Outcome.ACCEPTED)
+        _add_damage(tally, footer.header, accepted, hash_sum)
+    if not footers:
+        for bad in segment.bad:
+            if bad.header and bad.start < durable:
+                _add_damage(tally, bad.header)
+        sequences = {header.sequence for header in headers}
+        lost = max(sequences, default=-1) + 1 - len(sequences)
+        if lost:
+            # Nobody knows how many events they held: the books stay open until an operator writes them off.
+            tally.add(minute_of(segment.header.opened_at_us), "", "", LOST_GROUPS, lost)
+    return sum(bad.end - bad.start for bad in segment.bad if bad.start >= durable)
+
+
+def _add_damage(tally: Tally, header: GroupHeader | None, accepted: int = 0, hash_sum: int = 0) -> None:
+    if header and header.accepted > accepted:
+        minute, lost = minute_of(header.until_us), header.accepted - accepted
+        tally.add(minute, "", "", Outcome.DAMAGED, lost, header.hash_sum - hash_sum)
 
 
 def _seal_copy(folder: SlotFolder, number: int, segment: Segment, footer: Footer) -> None:

@@ -61,6 +61,8 @@ HEADER_BYTES: Final = 64
 GROUP_HEADER_BYTES: Final = 64
 KIND_DATA: Final = 1
 KIND_FOOTER: Final = 2
+LOST_GROUPS: Final = "lost_groups"
+"""A row of a recovered footer's tally: groups that were synced and of which nothing can be read."""
 CODEC_ZSTD: Final = 1
 FLAG_CLOCK_STEPPED: Final = 1
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contract.event import Event
 from contract.fingerprint import HASH_MODULUS, id_hash
 from contract.outcome import Outcome
-from storage.spool.frame import FrameMeta
+from storage.spool.frame import FrameMeta, NamedEvent
 from storage.spool.segment import TallyRow
 
 _MINUTE_US = 60_000_000
@@ -33,7 +33,9 @@ class Tally:
             cell[0] += events
             cell[1] = (cell[1] + hash_sum) % HASH_MODULUS
 
-    def add_events(self, minute: int, source: str, outcome: str, events: Iterable[Event]) -> tuple[int, int]:
+    def add_events(
+        self, minute: int, source: str, outcome: str, events: Iterable[Event | NamedEvent]
+    ) -> tuple[int, int]:
         """Add each event under its own type; return how many there were and their hash sum."""
         cells: dict[str, list[int]] = {}
         for event in events:
@@ -46,7 +48,9 @@ class Tally:
             self.add(minute, source, event_type, outcome, count, total)
         return sum(c for c, _ in cells.values()), sum(t for _, t in cells.values()) % HASH_MODULUS
 
-    def add_batch(self, received_at_us: int, meta: FrameMeta, events: Iterable[Event]) -> tuple[int, int]:
+    def add_batch(
+        self, received_at_us: int, meta: FrameMeta, events: Iterable[Event | NamedEvent]
+    ) -> tuple[int, int]:
         """Add a batch as the door saw it: received, accepted by type, rejected by code."""
         minute = minute_of(received_at_us)
         if meta.received:

@@ -11,6 +11,7 @@ Always true:
 - `received_at` is stamped under the same lock that hands frames over, so it never falls along the log.
 """
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable
@@ -178,6 +179,8 @@ class SpoolWriter:
         if closing:
             self._seal(until_us, final=True)
             return
+        if self._segment is None:
+            return
         step_us = self._take_step_us()
         if step_us or self._is_due():
             self._seal(until_us)
@@ -280,8 +283,9 @@ class SpoolWriter:
         )
         self._files.write(segment.fd, pack_footer(footer, segment.seed, sequence=segment.groups))
         self._files.sync(segment.fd)
-        self._files.close(segment.fd)
+        # Closed once, whatever that says: the number may be another file's a moment later.
         self._segment = None
+        self._files.close(segment.fd)
         number = segment.header.segment
         self._files.rename(self._folder.segment_path(number, OPEN), self._folder.segment_path(number))
         self._files.sync_folder(self._folder.path)
@@ -304,11 +308,13 @@ class SpoolWriter:
         if now_us - self._disk_checked_us < _RETRY_SECONDS * 1_000_000 or self._segment is None:
             return
         self._disk_checked_us = now_us
-        if self._has_space():
-            self._unavailable = None
-            return
-        self._folder.drop_archived(keep=lambda _path: self._has_space())
-        self._unavailable = None if self._has_space() else "the spool's disk is almost full"
+        self._unavailable = None if self._make_space() else "the spool's disk is almost full"
+
+    def _make_space(self) -> bool:
+        """Say whether there is room, after loaded segments gave way."""
+        if not self._has_space():
+            self._folder.drop_archived(keep=lambda _path: self._has_space())
+        return self._has_space()
 
     def _has_space(self) -> bool:
         return self._files.free_bytes(self._folder.path) >= self._settings.free_bytes_min
@@ -321,16 +327,17 @@ class SpoolWriter:
             self._queue_bytes = 0
             full = isinstance(error, OSError) and error.errno in _FULL
             self._unavailable = "the spool's disk is full" if full else "the spool's disk failed"
-        if self._segment is not None:
-            self._files.close(self._segment.fd)
-            self._segment = None
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            with contextlib.suppress(OSError):
+                self._files.close(segment.fd)
         if not full:
             self.failure = error
         self._on_durable(batches, SpoolUnavailable(self._unavailable))
 
     def _reopen(self) -> None:
         """Once a full disk has room again: recover what was left open, then start a new segment."""
-        if self.failure is not None or not self._has_space():
+        if self.failure is not None or not self._make_space():
             return
         recover_slot(self._folder, self._clock.wall_us())
         self._open_segment(step_us=0)

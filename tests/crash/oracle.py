@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ _TEXTS: Final = (
 _TYPES: Final = ("page_view", "click", "search", "tab")
 _EVENTS_MAX: Final = 50
 _ANSWER_S: Final = 30.0
+_RESENDABLE: Final = 50
+_STANDSTILL_S: Final = 60.0
 _SHOWN: Final = 5
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -114,6 +116,7 @@ class Sender(threading.Thread):
         self._keep_alive = keep_alive
         self._stop_asked = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
+        self._delivered: deque[Batch] = deque(maxlen=_RESENDABLE)
         self._batches = 0
         self._seq = 1
 
@@ -126,8 +129,11 @@ class Sender(threading.Thread):
         try:
             while not self._stop_asked.is_set():
                 batch = self.make(self._random.randint(1, self._random.randint(1, _EVENTS_MAX)))
-                if self.deliver(batch) and self._random.random() < self._resent:
-                    self.deliver(batch)
+                if self.deliver(batch):
+                    self._delivered.append(batch)
+                if self._delivered and self._random.random() < self._resent:
+                    # One of the last few, or one whose first arrival is long cleaned.
+                    self.deliver(self._random.choice(self._delivered))
                 self._stop_asked.wait(self._random.uniform(0, 2 * self._pause_s))
         except BaseException as error:
             self.failure = error
@@ -356,18 +362,24 @@ class Verdict:
         assert not any(self.faults.values()), str(self)
 
 
-def drain(machine: Machine, connection: psycopg.Connection, patience_s: float = 90.0) -> None:
+def drain(machine: Machine, connection: psycopg.Connection) -> None:
     """Wait until nothing is on its way any more; the collector has been stopped cleanly before."""
-
-    def is_drained() -> bool:
+    query = "select count(*), count(*) filter (where load_id in (select load_id from ops.processed)) from ops.loads"
+    progress: tuple[int, ...] = ()
+    while True:
         for program in (machine.loader, machine.processor):
             assert program.status is None, f"`sillok {program.name}` ended with status {program.status}"
-        if machine.waiting_segments():
-            return False
-        query = "select count(*) from ops.loads where load_id not in (select load_id from ops.processed)"
-        return connection.execute(query).fetchone() == (0,)
-
-    wait_until(is_drained, f"the system to drain; it has {machine.waiting_segments()}", patience_s)
+        waiting = machine.waiting_segments()
+        loads, processed = connection.execute(query).fetchone() or (0, 0)
+        if not waiting and loads == processed:
+            return
+        if progress != (len(waiting), loads, processed):
+            progress = (len(waiting), loads, processed)
+            patience_ends = time.monotonic() + _STANDSTILL_S
+        assert time.monotonic() < patience_ends, (
+            f"nothing moved for {_STANDSTILL_S:.0f} s: {loads} loads, {processed} processed, waiting: {waiting[:_SHOWN]}"
+        )
+        time.sleep(0.02)
 
 
 def judge(connection: psycopg.Connection, journals: Path) -> Verdict:

@@ -122,11 +122,15 @@ class Program:
         self.kills += 1
         wait_until(lambda: not is_alive(pid), f"a killed part of {self.name} to be gone")
 
+    def signal(self, signal_: signal.Signals) -> None:
+        """Send it a signal, and nothing to what it started."""
+        assert self._process is not None
+        self._process.send_signal(signal_)
+
     def terminate(self) -> int:
         """SIGTERM it and return its exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(_PATIENCE_S)
+        self.signal(signal.SIGTERM)
+        return self.wait()
 
     def wait(self) -> int:
         """Return its exit status once it ends by itself."""

@@ -116,10 +116,11 @@ def test_sessions_cut_in_the_middle_of_their_work_lose_and_repeat_nothing(machin
     )
     with connect(machine.dsn) as connection, Driver(machine).sending():
         for number in range(_CUTS):
-            session = ("sillok load", "sillok process")[number % 2]
-            wait_until(lambda s=session: connection.execute(query, (s,)).fetchall(), f"{session} to be at work")
-    assert b"database_unavailable" in machine.loader.output.read_bytes()
-    assert b"database_unavailable" in machine.processor.output.read_bytes()
+            session, wait_for_more = (("sillok load", _wait_for_load), ("sillok process", _wait_for_run))[number % 2]
+            wait_until(lambda s=session: connection.execute(query, (s,)).fetchall(), f"`{session}` to be at work")
+            wait_for_more(connection)
+    for program in (machine.loader, machine.processor):
+        assert program.output.read_bytes().count(b'"database_connected"') > _CUTS / 4
     _finish(machine)
 
 
@@ -130,7 +131,7 @@ def test_two_loaders_on_one_spool_load_every_segment_once(machine: Machine) -> N
     machine.processor.start()
     machine.wait_until_ready()
     with Driver(machine).sending() as driver:
-        for _ in range(3):
+        for _ in range(2):
             driver.wait_for_more()
             wait_until(lambda: len(machine.waiting_segments()) > 8, "segments to pile up")
             machine.loader.start()
@@ -151,12 +152,12 @@ def test_of_two_processors_one_works_and_the_other_takes_over(machine: Machine) 
     machine.start()
     second.start()
     with connect(machine.dsn) as connection, Driver(machine).sending() as driver:
-        for number in range(6):
+        for number in range(4):
             driver.wait_for_more(50)
             victim = (machine.processor, second)[number % 2]
-            _wait_for_runs(connection)
+            _wait_for_run(connection)
             victim.kill()
-            _wait_for_runs(connection)
+            _wait_for_run(connection)
             victim.start()
         assert connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone() == (1,)
     for processor in (machine.processor, second):
@@ -165,11 +166,18 @@ def test_of_two_processors_one_works_and_the_other_takes_over(machine: Machine) 
     _finish(machine)
 
 
-def _wait_for_runs(connection: psycopg.Connection) -> None:
-    """Return once a run has been committed that had not begun before."""
-    query = "select coalesce(max(run_id), 0) from ops.runs where loaded > 0"
-    (last,) = connection.execute(query).fetchone() or (0,)
-    wait_until(lambda: (connection.execute(query).fetchone() or (0,))[0] > last, "another run")
+def _wait_for_load(connection: psycopg.Connection) -> None:
+    _wait_for_growth(connection, "select coalesce(max(load_id), 0) from ops.loads where loaded > 0")
+
+
+def _wait_for_run(connection: psycopg.Connection) -> None:
+    _wait_for_growth(connection, "select coalesce(max(run_id), 0) from ops.runs where loaded > 0")
+
+
+def _wait_for_growth(connection: psycopg.Connection, query: str) -> None:
+    """Return once something was committed that had not been before."""
+    (before,) = connection.execute(query).fetchone() or (0,)
+    wait_until(lambda: (connection.execute(query).fetchone() or (0,))[0] > before, f"more of `{query}`")
 
 
 def _finish(machine: Machine) -> Verdict:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,12 @@ import pytest
 from storage.embedded import EmbeddedPostgres
 from storage.postgres import connect
 from tests.crash.oracle import Driver, Verdict, drain, judge
-from tests.crash.processes import Machine, Program, wait_until
+from tests.crash.processes import Machine, Program, is_alive, wait_until
 
 # How often each program is killed; TEST_KILLS says otherwise.
 _KILLS = int(os.environ.get("TEST_KILLS", "20"))
 _SOAK_KILLS = int(os.environ.get("TEST_KILLS", "200"))
-_IN_TRANSACTION_S = 3.0
+_MOMENT_S = 5.0
 
 kills = pytest.mark.parametrize(
     "kills", [pytest.param(_KILLS, id="short"), pytest.param(_SOAK_KILLS, id="soak", marks=pytest.mark.soak)]
@@ -37,7 +38,7 @@ def test_a_killed_collector_loses_nothing_it_acknowledged(
                 time.sleep(chance.uniform(0, 1.2))  # often while it is still starting, or recovering
                 _kill_collector(machine, chance.choice(("tree", "worker", "supervisor")))
             else:
-                driver.wait_for_more(chance.randint(1, 300))
+                driver.wait_for_more(chance.randint(50, 400))
                 _kill_collector(machine, chance.choice(("tree", "worker")))
     verdict = _finish(machine, connection)
     assert machine.collector.kills >= kills
@@ -46,10 +47,11 @@ def test_a_killed_collector_loses_nothing_it_acknowledged(
 
 @kills
 def test_a_killed_loader_loads_every_segment_once(machine: Machine, connection: psycopg.Connection, kills: int) -> None:
-    """A load is one transaction with its ledger row: it happened or it did not."""
+    """A load is one transaction with its ledger row: it happened or it did not, whatever the spool still holds."""
     machine.start()
+    query = "select count(*) from ops.loads where loaded > 0"
     with Driver(machine, seed=kills).sending():
-        caught = _kill_again_and_again(machine.loader, connection, kills)
+        caught = _kill_again_and_again(machine.loader, connection, query, kills)
     _finish(machine, connection)
     assert machine.loader.kills >= kills
     assert caught >= kills / 4, "too few kills fell into a transaction"
@@ -61,11 +63,32 @@ def test_a_killed_processor_cleans_every_load_once(
 ) -> None:
     """A run is one transaction with its claim: it happened or it did not."""
     machine.start()
+    query = "select count(*) from ops.runs where loaded > 0"
     with Driver(machine, seed=kills).sending():
-        caught = _kill_again_and_again(machine.processor, connection, kills)
+        caught = _kill_again_and_again(machine.processor, connection, query, kills)
     _finish(machine, connection)
     assert machine.processor.kills >= kills
     assert caught >= kills / 4, "too few kills fell into a transaction"
+
+
+def test_a_collector_waits_for_the_worker_of_a_killed_predecessor(machine: Machine) -> None:
+    """The orphan still has port and slot for a moment; that is no reason to refuse to start."""
+    collector = machine.collector
+    collector.start()
+    machine.wait_until_ready()
+    (orphan,) = collector.children()
+    os.kill(orphan, signal.SIGSTOP)  # as slow as it gets
+    collector.kill(whole_tree=False)
+    collector.start()
+    wait_until(
+        lambda: collector.status is not None or b"predecessor_awaited" in collector.output.read_bytes(),
+        "the collector to find the port taken",
+    )
+    assert collector.status is None, f"it gave up with status {collector.status}"
+    os.kill(orphan, signal.SIGCONT)
+    machine.wait_until_ready()
+    assert not is_alive(orphan)
+    assert collector.terminate() == 0
 
 
 def test_up_starts_again_what_is_killed_and_can_be_killed_itself(
@@ -112,32 +135,38 @@ def _kill_collector(machine: Machine, victim: str) -> None:
         collector.start()
 
 
-def _kill_again_and_again(program: Program, connection: psycopg.Connection, kills: int) -> int:
-    """Kill the program at random moments, every other time within a transaction; return how often it was."""
+def _kill_again_and_again(program: Program, connection: psycopg.Connection, committed: str, kills: int) -> int:
+    """Kill the program at random, within a transaction, or right after a commit; return how often within.
+
+    `committed` counts its commits. What follows a commit, such as the release of a segment, is soon over.
+    """
     chance = random.Random(kills)
+    working = (
+        "select count(*) from pg_stat_activity"
+        " where application_name = %s and xact_start is not null and backend_xid is not null"
+    )
     caught = 0
     for number in range(kills):
-        if number % 2:
+        moment = number % 4
+        if moment == 0:
             time.sleep(chance.uniform(0, 1.5))
+        elif moment == 1:
+            (before,) = connection.execute(committed).fetchone() or (0,)
+            _spin_until(lambda before=before: connection.execute(committed).fetchone() != (before,))
         else:
-            caught += _wait_for_transaction(program, connection)
-            time.sleep(chance.uniform(0, 0.01))
+            caught += _spin_until(lambda: connection.execute(working, (f"sillok {program.name}",)).fetchone() != (0,))
+            time.sleep(chance.uniform(0, 0.02))
         program.kill()
         program.start()
     return caught
 
 
-def _wait_for_transaction(program: Program, connection: psycopg.Connection) -> bool:
-    """Return as soon as the program is seen at work; False when it was not for a while."""
-    query = (
-        "select count(*) from pg_stat_activity"
-        " where application_name = %s and xact_start is not null and backend_xid is not null"
-    )
-    patience_ends = time.monotonic() + _IN_TRANSACTION_S
+def _spin_until(condition: Callable[[], bool]) -> bool:
+    """Return as soon as the condition holds; False when it did not for a while."""
+    patience_ends = time.monotonic() + _MOMENT_S
     while time.monotonic() < patience_ends:
-        if connection.execute(query, (f"sillok {program.name}",)).fetchone() != (0,):
+        if condition():
             return True
-        time.sleep(0.001)
     return False
 
 

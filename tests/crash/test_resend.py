@@ -9,7 +9,7 @@ from tests.crash.processes import Machine
 def test_a_batch_sent_three_times_is_clean_once(machine: Machine, connection: psycopg.Connection) -> None:
     """Every try is answered 200, also across a restart of the collector; two thirds are counted as duplicates."""
     machine.start()
-    driver = Driver(machine, senders=1)
+    driver = Driver(machine, senders=1, keep_alive=False)
     with driver.one_sender() as sender:
         batches = [sender.make(50) for _ in range(4)]
         receipts = []

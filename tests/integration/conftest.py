@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+import pytest
 
 from contract.event import StoredBatch
+from storage.embedded import EmbeddedPostgres
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
 from storage.spool.frame import decode_meta
 from storage.spool.reader import read_segment
 from tests.conftest import free_port
+from tests.postgres15 import DebianPostgres
 
 # Stands in every body that the tests send: no answer and no log line may repeat it.
 CANARY = "canary-7d1f"
@@ -325,3 +328,18 @@ def running(folder: Path, serve: str = "", spool: str = "") -> Iterator[Collecto
         yield collector
     finally:
         collector.stop()
+
+
+@pytest.fixture(scope="session", params=["18 (embedded)", "15 (Debian)"])
+def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the DSN of the newest and of the oldest PostgreSQL that is supported."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server: EmbeddedPostgres | DebianPostgres
+    if request.param.startswith("18"):
+        server = EmbeddedPostgres(folder)
+    elif DebianPostgres.is_installed():
+        server = DebianPostgres(folder)
+    else:
+        pytest.skip("PostgreSQL 15 from Debian's packages is not on this machine")
+    yield server.start()
+    server.stop()

@@ -362,3 +362,44 @@ def test_the_fake_disk_can_die():
     files.pull_plug(0)
     with pytest.raises(OSError, match="plug"):
         files.names(Path("/"))
+
+
+def losses(spool: Spool) -> list[TallyRow]:
+    known = ("received", "accepted", "rejected")
+    return [row for row in read_segment(spool.sealed(1)).footer.tally if row.outcome not in known]
+
+
+def test_a_group_lost_with_its_header_is_counted_as_a_group(spool):
+    """Its neighbours' sequence numbers tell that it was there; how many events it held, nobody knows."""
+    path = left_open(spool)
+    flip_bit(path, group(path, 1)[0] + 20)
+    recover(spool)
+    assert losses(spool) == [TallyRow(minute_of(spool.clock.wall_us()), "", "", "lost_groups", 1, 0)]
+
+
+def test_a_footers_surviving_header_tells_what_was_lost(spool):
+    """A footer is written after the last sync: what its header promises beyond what can be read is damaged."""
+    path = left_open(spool, footer=True)
+    flip_bit(path, group(path, 3)[0] + 20)
+    flip_bit(path, group(path, 4)[0] + 70)
+    recover(spool)
+    footer = read_segment(spool.sealed(1)).footer
+    assert (footer.accepted, footer.damaged, footer.recovered) == (3, 1, True)
+    assert losses(spool) == [
+        TallyRow(minute_of(spool.clock.wall_us()), "", "", "damaged", 1, id_hash(EVENTS[3].event_id))
+    ]
+
+
+def test_events_of_another_version_keep_their_names(spool):
+    """A field this version does not know costs neither the event's id nor its type in the count."""
+    with spool.living() as living:
+        pending = Sent(EVENTS[:1]).pending()
+        pending.body = pending.body.replace(b'"event_type"', b'"mood":"curious","event_type"')
+        living.writer.submit(pending)
+        assert pending.waiter.wait(20)
+    footer = read_segment(spool.sealed(1)).footer
+    data = spool.sealed(1).read_bytes()
+    spool.sealed(1).unlink()
+    spool.open(1).write_bytes(data[: pieces(data)[-1].start])
+    recover(spool)
+    assert read_segment(spool.sealed(1)).footer.tally == footer.tally

@@ -1,0 +1,411 @@
+"""Sessions: the SDK's where it has one, else cut from each visitor's events, whatever order these arrive in."""
+
+from datetime import timedelta
+from ipaddress import ip_address
+from itertools import groupby, permutations
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contract.event import StoredEvent
+from tests.builders import KST, Road, Sent, event, fresh_database, moment, new_id, on_road, today_us
+
+S = 1_000_000
+MINUTE = 60 * S
+HOUR = 60 * MINUTE
+# Everything is received at one time; what happened when is the client's to say.
+RECEIVED = today_us(12)
+BASE = RECEIVED - 48 * HOUR
+
+
+@pytest.fixture(scope="module")
+def database(postgres, template):
+    with fresh_database(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def road(database, tmp_path):
+    with on_road(database, tmp_path / "spool") as opened:
+        yield opened
+
+
+def at(us: int, **fields: Any) -> StoredEvent:
+    """Return an event of visitor `v` at a time after BASE."""
+    return event(**{"time": (BASE + us) // 1000, "anonymous_id": "v", **fields})
+
+
+def send(road: Road, *events: StoredEvent, source: str = "web") -> None:
+    road.send(Sent(list(events), source=source, at_us=RECEIVED))
+
+
+def sessions(road: Road, source: str = "web") -> list[dict[str, Any]]:
+    return road.rows("select * from clean.sessions where source = %s order by started_at, session_id", source)
+
+
+def grouped(road: Road, events: list[StoredEvent], source: str = "web") -> list[list[int]]:
+    """Return the sessions as lists of event numbers, by the events' own rows."""
+    rows = road.rows("select event_id, session_id from clean.events where source = %s", source)
+    by_id = {row["event_id"]: row["session_id"] for row in rows}
+    order = sorted(range(len(events)), key=lambda n: (events[n].time, events[n].event_id))
+    order.sort(key=lambda n: min((events[m].time, events[m].event_id) for m in order if by_id[events[m].event_id] == by_id[events[n].event_id]))
+    return [list(group) for _, group in groupby(order, key=lambda n: by_id[events[n].event_id])]
+
+
+def expected_cut(events: list[StoredEvent]) -> dict[UUID, str]:
+    """Return each event's session, cut in the plainest way: forwards through one visitor's events."""
+    found: dict[UUID, str] = {}
+    name, last, started, chunk, customer = "", None, 0, 0, None
+    for stored in sorted(events, key=lambda e: (e.time, e.event_id)):
+        if last is None or stored.time - last > 30 * 60_000:
+            name, started, chunk, customer = "", stored.time, 0, None
+        elif stored.customer_id is not None and customer is not None and stored.customer_id != customer:
+            name, started, chunk = "", stored.time, 0
+        elif (stored.time - started) // (12 * 3_600_000) != chunk:
+            name, chunk = "", (stored.time - started) // (12 * 3_600_000)
+        last, customer = stored.time, stored.customer_id or customer
+        name = name or "d-" + stored.event_id.hex
+        found[stored.event_id] = name
+    return found
+
+
+def assert_cut(road: Road, events: list[StoredEvent], source: str = "web") -> None:
+    """Hold clean.events and clean.sessions to the plain cut."""
+    expected = expected_cut(events)
+    rows = road.rows("select event_id, session_id from clean.events where source = %s", source)
+    assert {row["event_id"]: row["session_id"] for row in rows} == expected
+    summed: dict[str, list[StoredEvent]] = {}
+    for stored in events:
+        summed.setdefault(expected[stored.event_id], []).append(stored)
+    assert [
+        (r["session_id"], r["events"], r["started_at"], r["ended_at"], r["customer_id"]) for r in sessions(road, source)
+    ] == sorted(
+        (
+            (
+                name, len(own), moment(min(e.time for e in own) * 1000), moment(max(e.time for e in own) * 1000),
+                next((e.customer_id for e in own if e.customer_id), None),
+            )
+            for name, own in summed.items()
+        ),
+        key=lambda row: (row[2], row[0]),
+    )  # fmt: skip
+
+
+# The SDK's own
+
+
+SDK = [
+    dict(us=0, event_type="page_view", client_id="c1", seq=1, page_url="https://www.example.com/a?utm_source=naver",
+         page_code="A", page_name="가", referrer="https://search.naver.com/", app_version="1.0"),
+    dict(us=9 * S, event_type="click", client_id="c1", seq=2),
+    dict(us=8 * S, event_type="error", client_id="c1", seq=3, customer_id="k1"),
+    dict(us=20 * S, event_type="page_view", client_id="c2", seq=1, page_url="https://www.example.com/b", page_code="B",
+         page_name="나"),
+    dict(us=21 * S, event_type="exit", client_id="c2", seq=2, exit_menu="잔고"),
+]  # fmt: skip
+
+
+def sdk_events(session_id: str = "s-1") -> list[StoredEvent]:
+    return [at(**{**fields, "session_id": session_id, "platform": "web"}) for fields in SDK]
+
+
+def test_an_sdk_session_is_one_row(road):
+    """Every column, from the session's events in the order (client_id, seq), instances by their first event."""
+    events = sdk_events()
+    send(road, *events)
+    [row] = sessions(road)
+    assert row == dict.fromkeys(row) | {
+        "source": "web",
+        "session_id": "s-1",
+        "session_date": moment(BASE).astimezone(KST).date(),
+        "started_at": moment(BASE),
+        "ended_at": moment(BASE + 21 * S),
+        "is_derived": False,
+        "is_test": False,
+        "is_bot": False,
+        "visitor_id": "v",
+        "customer_id": "k1",
+        "events": 5,
+        "page_views": 2,
+        "clicks": 1,
+        "errors": 1,
+        "entry_page_url": "https://www.example.com/a?utm_source=naver",
+        "entry_page_code": "A",
+        "entry_page_name": "가",
+        "exit_page_url": "https://www.example.com/b",
+        "exit_page_code": "B",
+        "exit_page_name": "나",
+        "exit_menu": "잔고",
+        "channel": "organic_search",
+        "referrer_host": "search.naver.com",
+        "utm_source": "naver",
+        "platform": "web",
+        "app_version": "1.0",
+        "device_type": "other",
+    }
+
+
+def test_an_sdk_session_does_not_depend_on_the_order_of_arrival(road):
+    """Loaded event by event, in any order, the row is the same to the last column."""
+    orders = [(4, 3, 2, 1, 0), (2, 0, 4, 1, 3), (1, 2, 0, 3, 4)]
+    originals = sdk_events()
+    anonymous = msgspec.structs.replace(originals[4], anonymous_id=None)
+    for number, order in enumerate(orders):
+        copies = [msgspec.structs.replace(e, event_id=new_id()) for e in [*originals[:4], anonymous]]
+        for nth in order:
+            send(road, copies[nth], source=f"s{number}")
+    send(road, *originals[:4], anonymous, source="all")
+    rows = road.rows("select to_jsonb(s) - 'source' as row from clean.sessions s")
+    assert len(rows) == 4
+    assert all(row == rows[0] for row in rows)
+
+
+def test_the_same_session_name_of_two_sources_is_two(road):
+    """A session's id is unique per source."""
+    send(road, at(0, session_id="s"), source="web")
+    send(road, at(5, session_id="s"), source="app")
+    assert [len(sessions(road, source)) for source in ("web", "app")] == [1, 1]
+    assert [sessions(road, source)[0]["events"] for source in ("web", "app")] == [1, 1]
+
+
+def test_an_sdk_session_is_never_cut(road):
+    """The SDK knows its own rule: a pause of hours changes nothing, nor does midnight."""
+    send(road, at(0, session_id="s"), at(20 * HOUR, session_id="s"))
+    [row] = sessions(road)
+    assert (row["events"], row["ended_at"] - row["started_at"]) == (2, timedelta(hours=20))
+
+
+def test_derived_events_never_join_an_sdk_session(road):
+    """A visitor's events with and without a session id stand apart."""
+    events = [at(0, session_id="s"), at(1 * MINUTE), at(2 * MINUTE, session_id="s")]
+    send(road, *events)
+    assert grouped(road, events) == [[0, 2], [1]]
+    assert [r["is_derived"] for r in sessions(road)] == [False, True]
+
+
+# Derived
+
+
+@pytest.mark.parametrize(("gap", "count"), [(30 * MINUTE, 1), (30 * MINUTE + 1000, 2)])
+def test_half_an_hour_of_silence_ends_a_session(road, gap, count):
+    """30 minutes are still the same session, a millisecond more is another."""
+    events = [at(0), at(gap)]
+    send(road, *events)
+    assert len(sessions(road)) == count
+    assert_cut(road, events)
+
+
+def test_a_derived_session_is_one_row(road):
+    """It is named after its first event and says that it was derived."""
+    events = [at(0, event_type="page_view", page_code="A", customer_id="k"), at(MINUTE), at(2 * MINUTE)]
+    send(road, *events)
+    [row] = sessions(road)
+    said = {name: value for name, value in row.items() if value is not None}
+    assert said == {
+        "source": "web",
+        "session_id": "d-" + events[0].event_id.hex,
+        "session_date": moment(BASE).astimezone(KST).date(),
+        "started_at": moment(BASE),
+        "ended_at": moment(BASE + 2 * MINUTE),
+        "is_derived": True,
+        "is_test": False,
+        "is_bot": False,
+        "visitor_id": "v",
+        "customer_id": "k",
+        "events": 3,
+        "page_views": 1,
+        "clicks": 2,
+        "errors": 0,
+        "entry_page_code": "A",
+        "exit_page_code": "A",
+        "channel": "direct",
+        "device_type": "other",
+    }
+    assert all("session_derived" in row["flags"] for row in road.clean(*events))
+
+
+def test_another_customer_is_another_session(road):
+    """A shared device: what the first did is not counted for the second."""
+    customers = [None, "k1", None, "k1", "k2", None, "k1"]
+    events = [at(n * MINUTE, customer_id=c) for n, c in enumerate(customers)]
+    send(road, *events)
+    assert grouped(road, events) == [[0, 1, 2, 3], [4, 5], [6]]
+    assert_cut(road, events)
+
+
+def test_a_login_is_the_same_session(road):
+    """Before it the customer is not known, which is no other customer; nor is one of before the silence."""
+    events = [at(0, customer_id="k1"), at(40 * MINUTE), at(41 * MINUTE, customer_id="k2")]
+    send(road, *events)
+    assert grouped(road, events) == [[0], [1, 2]]
+    assert_cut(road, events)
+
+
+def test_twelve_hours_end_a_session(road):
+    """A screen that is never left alone is cut at 12 h, and at 24 h, from its first event."""
+    events = [at(n * 20 * MINUTE) for n in range(80)]
+    send(road, *events)
+    assert [row["events"] for row in sessions(road)] == [36, 36, 8]
+    assert_cut(road, events)
+
+
+def test_midnight_does_not_end_a_session(road):
+    """23:50 to 00:10 in Seoul is one visit, on the day it began."""
+    midnight = today_us(0, days=-1)
+    events = [event(time=(midnight + n * MINUTE) // 1000, anonymous_id="v") for n in (-10, -1, 1, 10)]
+    for stored in events:
+        send(road, stored)
+    [row] = sessions(road)
+    assert (row["events"], row["session_date"]) == (4, moment(midnight - 1).astimezone(KST).date())
+    assert_cut(road, events)
+
+
+def test_visitors_are_told_apart(road):
+    """Each visitor, and each source, has sessions of its own."""
+    events = [at(0), at(0, anonymous_id="w"), at(MINUTE), at(MINUTE, anonymous_id="w")]
+    send(road, *events)
+    assert grouped(road, events) == [[0, 2], [1, 3]]
+
+
+# Without any id
+
+
+def test_a_visitor_without_id_is_address_and_agent_of_a_day(road):
+    """Equal address and agent are one visitor, others are others; the next day's key links nothing."""
+    midnight = today_us(0, days=-1)
+    noon = midnight - 12 * HOUR
+
+    def visit(us: int, ip: str, agent: str) -> StoredEvent:
+        stored = event(time=us // 1000)
+        road.spool.write(Sent([stored], ip=ip, user_agent=agent, at_us=RECEIVED))
+        return stored
+
+    same = [visit(noon, "192.0.2.1", "A"), visit(noon + MINUTE, "192.0.2.1", "A")]
+    others = [visit(noon, "192.0.2.2", "A"), visit(noon, "192.0.2.1", "B")]
+    late, early = visit(midnight - MINUTE, "192.0.2.1", "A"), visit(midnight + MINUTE, "192.0.2.1", "A")
+    road.load()
+    road.process()
+    assert [row["events"] for row in sessions(road)] == [2, 1, 1, 1, 1] or sorted(
+        row["events"] for row in sessions(road)
+    ) == [1, 1, 1, 1, 2]
+    found = {row["event_id"]: row["session_id"] for row in road.clean(*same, *others, late, early)}
+    assert found[same[0].event_id] == found[same[1].event_id]
+    assert len({found[e.event_id] for e in (same[0], *others, late, early)}) == 5
+    visitors = {row["session_id"]: row["visitor_id"] for row in sessions(road)}
+    assert visitors[found[same[0].event_id]] == visitors[found[late.event_id]]
+    assert visitors[found[late.event_id]] != visitors[found[early.event_id]]
+    assert all(len(v) == 32 and "192" not in v for v in visitors.values())
+    assert ip_address("192.0.2.1") in road.values("select ip from clean.events")
+
+
+# Late events
+
+
+def test_a_late_event_bridges_two_sessions(road):
+    """They become one: the events move, the emptied session is gone, nothing else is touched."""
+    events = [at(0), at(50 * MINUTE), at(25 * MINUTE), at(50 * MINUTE, anonymous_id="w")]
+    send(road, events[0], events[1], events[3])
+    assert grouped(road, events[:2] + events[3:]) == [[0], [1], [2]]
+    before = [row for row in sessions(road) if row["visitor_id"] == "w"]
+    send(road, events[2])
+    assert grouped(road, events) == [[0, 2, 1], [3]]
+    assert [row["session_id"] for row in sessions(road) if row["visitor_id"] == "v"] == ["d-" + events[0].event_id.hex]
+    assert [row for row in sessions(road) if row["visitor_id"] == "w"] == before
+    assert sum(row["events"] for row in sessions(road)) == 4
+
+
+def test_a_late_event_before_the_first_renames_the_session(road):
+    """The session begins earlier and is named after its new first event."""
+    events = [at(20 * MINUTE), at(30 * MINUTE), at(0)]
+    send(road, *events[:2])
+    send(road, events[2])
+    assert grouped(road, events) == [[2, 0, 1]]
+    [row] = sessions(road)
+    assert (row["session_id"], row["started_at"]) == ("d-" + events[2].event_id.hex, moment(BASE))
+
+
+def test_a_late_login_splits_a_session(road):
+    """The event that arrives last shows that somebody else was there in between."""
+    events = [at(0, customer_id="k1"), at(20 * MINUTE, customer_id="k1"), at(10 * MINUTE, customer_id="k2")]
+    send(road, *events[:2])
+    send(road, events[2])
+    assert grouped(road, events) == [[0], [2], [1]]
+    assert_cut(road, events)
+
+
+def test_a_late_event_moves_the_cuts_of_a_long_visit(road):
+    """An earlier beginning shifts every later 12 h mark: all sessions behind it are cut anew."""
+    long = [at(n * 25 * MINUTE) for n in range(1, 75)]
+    first = at(0)
+    send(road, *long)
+    send(road, first)
+    assert_cut(road, [first, *long])
+
+
+def test_a_long_visit_loaded_piece_by_piece_is_cut_as_a_whole(road):
+    """A run that sees only the last hours knows from when the 12 h count, and which customer was there."""
+    events = [at(n * 25 * MINUTE, customer_id="k" if n in {3, 20} else None) for n in range(90)]
+    events += [at(90 * 25 * MINUTE, customer_id="other"), at(91 * 25 * MINUTE)]
+    for start in range(0, 92, 7):
+        send(road, *events[start : start + 7])
+    assert_cut(road, events)
+
+
+def test_events_of_one_moment_have_an_order(road):
+    """At the same millisecond the id decides, whichever arrived first."""
+    events = [at(0, event_id=UUID(int=n), customer_id=c) for n, c in ((7, "k1"), (8, "k2"), (9, "k1"))]
+    for number, order in enumerate(permutations(range(3))):
+        for nth in order:
+            send(road, events[nth], source=f"p{number}")
+        assert_cut(road, events, f"p{number}")
+
+
+steps = st.sampled_from([0, 1, 10, 29, 30, 31, 45, 300, 710, 721])
+customers = st.sampled_from([None, None, "k1", "k2"])
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(steps, customers), min_size=3, max_size=5), st.data())
+def test_any_order_of_arrival_gives_the_same_sessions(road, visit, data):
+    """The same events, in twelve orders and cut into loads anywhere, always end in the plain cut."""
+    minutes, made = 0, []
+    for step, customer in visit:
+        minutes += step
+        made.append(at(minutes * MINUTE, customer_id=customer))
+    orders = [data.draw(st.permutations(range(len(made)))) for _ in range(12)]
+    cuts = [data.draw(st.lists(st.integers(0, len(made) - 1), min_size=len(made), max_size=len(made))) for _ in orders]
+    names = [f"{new_id().hex}" for _ in orders]
+    for load in range(len(made)):
+        batches = [
+            Sent([made[nth] for nth, part in zip(order, cut, strict=True) if part == load], source=name, at_us=RECEIVED)
+            for order, cut, name in zip(orders, cuts, names, strict=True)
+        ]
+        road.send(*(batch for batch in batches if batch.events))
+    for name in names:
+        assert_cut(road, made, name)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from([20, 28, 29]), customers), min_size=60, max_size=80), st.randoms())
+def test_long_visits_in_any_order_are_cut_alike(road, visit, rng):
+    """Visits of more than a day, loaded in a few shuffled parts: the 12 h marks and customers come out right."""
+    minutes, made = 0, []
+    for step, customer in visit:
+        minutes += step
+        made.append(at(minutes * MINUTE, customer_id=customer if rng.random() < 0.1 else None))
+    names = [f"{new_id().hex}" for _ in range(6)]
+    parts = [[rng.randrange(4) for _ in made] for _ in names]
+    for load in range(4):
+        road.send(
+            *(
+                Sent([e for e, part in zip(made, own, strict=True) if part == load], source=name, at_us=RECEIVED)
+                for name, own in zip(names, parts, strict=True)
+                if load in own
+            )
+        )
+    for name in names:
+        assert_cut(road, made, name)

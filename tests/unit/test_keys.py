@@ -1,0 +1,184 @@
+"""Write keys: who may send from where, and how fast."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector_server.keys import Bucket, KeyRing, is_loopback
+from collector_server.settings import DEMO_KEY, KeyKind, WriteKeySettings
+
+ORIGIN = "https://m.example.com"
+
+
+class Clock:
+    """A monotonic clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key(**settings: object) -> WriteKeySettings:
+    return WriteKeySettings(**{"key": "k", "source": "app", **settings})  # type: ignore[arg-type]
+
+
+# The bucket
+
+
+def test_a_burst_of_two_seconds_passes_and_the_next_event_waits():
+    bucket = Bucket(10, Clock())
+
+    assert [bucket.take(5) for _ in range(4)] == [0, 0, 0, 0]
+    assert bucket.take(1) == pytest.approx(0.1)
+
+
+def test_whoever_waits_as_long_as_told_passes():
+    clock = Clock()
+    bucket = Bucket(10, clock)
+    bucket.take(20)
+    wait_s = bucket.take(7)
+
+    clock.now += wait_s - 0.01
+    assert bucket.take(7) > 0
+    clock.now += 0.011
+    assert bucket.take(7) == 0
+
+
+def test_a_refusal_takes_nothing():
+    clock = Clock()
+    bucket = Bucket(10, clock)
+    bucket.take(20)
+
+    assert [bucket.take(5) for _ in range(100)] == [0.5] * 100
+    clock.now += 0.5
+    assert bucket.take(5) == 0
+
+
+def test_an_idle_bucket_does_not_grow_beyond_its_burst():
+    clock = Clock()
+    bucket = Bucket(10, clock)
+    clock.now += 1_000_000
+
+    assert bucket.take(20) == 0
+    assert bucket.take(1) > 0
+
+
+def test_a_batch_larger_than_the_burst_passes_a_full_bucket_and_is_paid_for_afterwards():
+    clock = Clock()
+    bucket = Bucket(10, clock)
+
+    assert bucket.take(100) == 0
+    assert bucket.take(1) == pytest.approx(8.1)
+    clock.now += 8.1
+    assert bucket.take(1) == 0
+
+
+def test_no_events_cost_nothing():
+    bucket = Bucket(10, Clock())
+    bucket.take(20)
+
+    assert bucket.take(0) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 60)), max_size=100), st.floats(0.5, 50))
+def test_over_any_stretch_no_more_passes_than_rate_and_burst_allow(steps: list[tuple[float, int]], rate: float):
+    """One batch, at most, may overdraw: it is paid for before the next."""
+    clock = Clock()
+    bucket = Bucket(rate, clock)
+    passed = largest = 0
+    for pause_s, events in steps:
+        clock.now += pause_s
+        if bucket.take(events) == 0:
+            passed += events
+            largest = max(largest, events)
+        assert passed <= rate * (clock.now - 1000.0) + max(rate * 2, largest) + 1e-6
+
+
+# The keys
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_test", "relay"), [("browser", False, False), ("server", False, True), ("test", True, False)]
+)
+def test_a_keys_kind_says_what_its_rows_are(kind: KeyKind, is_test: bool, relay: bool):
+    found = KeyRing([key(kind=kind)]).find("k")
+
+    assert found is not None
+    assert (found.source, found.is_test, found.relay) == ("app", is_test, relay)
+
+
+@pytest.mark.parametrize("text", ["", "K", "k ", "\udcff", "kk"])
+def test_a_key_is_found_by_its_exact_text_only(text: str):
+    ring = KeyRing([key()])
+
+    assert ring.find("k") is not None
+    assert ring.find(text) is None
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://m.example.com", f"{ORIGIN}/", f"{ORIGIN}:443", "https://M.example.com", "null", "", "*"]
+)
+def test_an_origin_is_allowed_by_its_exact_text_only(origin: str):
+    ring = KeyRing([key(origins=(ORIGIN,))])
+    found = ring.find("k")
+
+    assert found is not None
+    assert found.allows_origin(ORIGIN)
+    assert not found.allows_origin(origin)
+    assert ring.any_allows_origin(ORIGIN)
+    assert not ring.any_allows_origin(origin)
+
+
+def test_a_star_allows_every_origin():
+    found = KeyRing([key(origins=("*",))]).find("k")
+
+    assert found is not None
+    assert found.allows_origin("https://anything.example")
+
+
+def test_a_key_without_origins_serves_no_page():
+    found = KeyRing([key()]).find("k")
+
+    assert found is not None
+    assert not found.allows_origin(ORIGIN)
+
+
+def test_a_preflight_is_granted_when_any_key_allows_its_origin():
+    ring = KeyRing([key(), key(key="l", origins=(ORIGIN,))])
+
+    assert ring.any_allows_origin(ORIGIN)
+
+
+def test_the_workers_share_a_keys_rate():
+    found = KeyRing([key(events_per_second_max=8)], workers=4).find("k")
+
+    assert found is not None
+    assert found.bucket is not None
+    assert found.bucket.take(4) == 0
+    assert found.bucket.take(1) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_key_without_a_rate_has_no_bucket():
+    found = KeyRing([key()]).find("k")
+
+    assert found is not None
+    assert found.bucket is None
+
+
+def test_the_demo_key_works_on_loopback_only():
+    found = KeyRing([DEMO_KEY]).find("demo")
+
+    assert found is not None
+    assert found.loopback_only
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1"])
+def test_this_machines_own_addresses_are_loopback(address: str):
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.0.1", "0.0.0.0", "::", "2001:db8::1", "", "localhost", None])
+def test_anything_else_is_not_loopback(address: str | None):
+    assert not is_loopback(address)
