@@ -19,8 +19,8 @@ from collector_server.keys import KeyRing, WriteKey, is_loopback
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from contract.errors import SpoolUnavailable
+from storage.spool.active import Pending
 from storage.spool.frame import FrameMeta, Reject
-from storage.spool.writer import Pending
 
 log: Final = structlog.get_logger()
 
@@ -96,12 +96,12 @@ class Collector:
                 body = await self._decompress(body, encoding)
             decoded = self._decoder.decode(body)
             self._charge(key, decoded.received)
-            pending = Pending(_meta(request, key, decoded), decoded.body, decoded.events)
+            pending = Pending(_meta(request, key, decoded), decoded.body, decoded.counts)
             await self._make_durable(pending)
         finally:
             self._in_flight_bytes -= budget
         self._counters.count_batch(key.source, decoded)
-        return _accepted(len(decoded.events), decoded.rejects, pending.receipt)
+        return _accepted(decoded.accepted, decoded.rejects, pending.receipt)
 
     def _authenticate(self, request: web.BaseRequest) -> WriteKey:
         header = request.headers.get("Authorization", "")
@@ -203,7 +203,7 @@ def _meta(request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMet
     return FrameMeta(
         source=key.source,
         received=decoded.received,
-        accepted=len(decoded.events),
+        accepted=decoded.accepted,
         is_test=key.is_test,
         relay=key.relay,
         ip=request.remote,

@@ -40,7 +40,7 @@ class Counters:
 
     def count_batch(self, source: str, decoded: Decoded) -> None:
         """Count one batch that was answered 200."""
-        self._events["accepted", source] += len(decoded.events)
+        self._events["accepted", source] += decoded.accepted
         if decoded.rejects:
             self._events["rejected", source] += len(decoded.rejects)
         self._unknown_keys += decoded.unknown_keys

@@ -11,27 +11,32 @@ Two roads, one decoder:
 Both end in bytes that decode as a `StoredBatch`; the loader relies on it.
 """
 
-from typing import Any, Final
+from operator import attrgetter
+from struct import unpack
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.repair import Repaired, Repairer
 from contract.event import (
     EVENT_BYTES_MAX,
+    EVENT_TYPES,
     PROPS_BYTES_MAX,
     ClientReport,
-    Event,
+    Context,
+    Fields,
     Int64,
     StoredBatch,
     StoredContext,
     StoredEvent,
-    decode_batch,
     encode,
 )
+from contract.fingerprint import HASH_MODULUS
 from storage.spool.frame import Reject
+from storage.spool.tally import Counts, count_events
 
 # `1e15` is sent in 4 bytes and measured in 18.
 _GROWTH_MAX: Final = 4
@@ -44,14 +49,40 @@ class Decoded(Struct):
 
     body: bytes
     """Decodes as a `StoredBatch`."""
-    events: list[Event]
-    """The accepted ones, for the count."""
+    accepted: int
+    counts: Counts
+    """The accepted events by type."""
     rejects: list[Reject]
     received: int
     unknown_keys: int = 0
     ignored_reports: int = 0
     relayed: bool = False
     """The context names an address or user agent of its own."""
+
+
+class _StraightEvent(Fields, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """An `Event` whose id and type are checked for the whole batch at once: a third less work than one by one."""
+
+    event_id: str
+    time: Int64
+    event_type: str
+    seq: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
+
+
+class _StraightBatch(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    events: list[_StraightEvent]
+    sent_at: Int64 | None = None
+    clients: list[ClientReport] = []
+    context: Context | UnsetType = UNSET
+
+
+_decode_straight = msgspec.json.Decoder(_StraightBatch).decode
+_id_of = attrgetter("event_id")
+_type_of = attrgetter("event_type")
+_props_of = attrgetter("props")
+_KNOWN_TYPES: Final = frozenset(EVENT_TYPES)
+_UUID_CHARS: Final = 36
+_DASHES: Final = (8, 13, 18, 23)
 
 
 class _Envelope(Struct):
@@ -82,32 +113,22 @@ class BatchDecoder:
 
     def _straight(self, body: bytes) -> Decoded | None:
         try:
-            batch = decode_batch(body)
+            batch = _decode_straight(body)
         except _UNDECODABLE:
             return None
         events = batch.events
         self._check_count(len(events))
-        if len(body) * _GROWTH_MAX > PROPS_BYTES_MAX and not self._sizes_are_fine(body, events):
+        counts = _count(events)
+        if counts is None:
             return None
         context = batch.context
         named = context is not UNSET and context.event_name is not None
-        if not named and any(e.event_type == "custom" and e.event_name is None for e in events):
+        if "custom" in counts and not named and any(e.event_type == "custom" and not _is_named(e) for e in events):
             return None
-        if any(e.props is not None and _has_containers(e.props) for e in events):
-            # Depth is the repairing road's to measure.
-            return None
-        if not all(map(_is_storable, batch.clients)):
+        if not (_limits_are_kept(body, events) and all(map(_is_storable, batch.clients))):
             return None
         relayed = context is not UNSET and (context.ip is not None or context.user_agent is not None)
-        return Decoded(body, events, [], len(events), relayed=relayed)
-
-    def _sizes_are_fine(self, body: bytes, events: list[Event]) -> bool:
-        """Say whether every event and its props are within their limits, in a body where one may not be."""
-        if len(body) > EVENT_BYTES_MAX:
-            raws = _decode_envelope(body).events
-            if any(len(memoryview(raw)) > EVENT_BYTES_MAX for raw in raws):
-                return False
-        return all(e.props is None or len(encode(e.props)) <= PROPS_BYTES_MAX for e in events)
+        return Decoded(body, len(events), counts, [], len(events), relayed=relayed)
 
     def _check_count(self, events: int) -> None:
         if events > self._events_max:
@@ -118,7 +139,7 @@ class BatchDecoder:
         received = len(envelope.events)
         self._check_count(received)
         context = self._repairer.context(_bytes_of(envelope.context))
-        decoded = Decoded(b"", [], [], received, unknown_keys=context.unknown_keys)
+        decoded = Decoded(b"", 0, {}, [], received, unknown_keys=context.unknown_keys)
         stored_context = context.value if isinstance(context.value, StoredContext) else StoredContext()
         decoded.relayed = stored_context.ip is not None or stored_context.user_agent is not None
         stored: list[StoredEvent] = []
@@ -131,7 +152,8 @@ class BatchDecoder:
             elif isinstance(event.value, StoredEvent):
                 stored.append(event.value)
         clients, decoded.ignored_reports = self._reports(_bytes_of(envelope.clients))
-        decoded.events = list(stored)
+        decoded.accepted = len(stored)
+        decoded.counts = count_events(stored)
         decoded.body = encode(
             StoredBatch(
                 events=stored,
@@ -161,6 +183,52 @@ class BatchDecoder:
             if "\\u0000" not in text and self._masker.text(text) == text and _is_storable(report):
                 reports.append(report)
         return reports, len(raws) - len(reports)
+
+
+def _count(events: list[_StraightEvent]) -> Counts | None:
+    """Count the events by type, with hash sums; None when an id is no UUID or a type is unknown.
+
+    The ids are checked as one text: 36 characters each, dashes in their places, else hexadecimal.
+    """
+    types = list(map(_type_of, events))
+    kinds = set(types)
+    if not kinds <= _KNOWN_TYPES:
+        return None
+    number, ids = len(events), "".join(map(_id_of, events))
+    dashes = "-" * number
+    if len(ids) != _UUID_CHARS * number or any(ids[place::_UUID_CHARS] != dashes for place in _DASHES):
+        return None
+    try:
+        packed = bytes.fromhex(ids.replace("-", ""))
+    except ValueError:
+        return None
+    if len(packed) != 16 * number:
+        return None
+    hashes = unpack(f">{2 * number}Q", packed)[1::2]
+    if len(kinds) == 1:
+        return {types[0]: (number, sum(hashes) % HASH_MODULUS)}
+    sums = dict.fromkeys(kinds, 0)
+    for kind, hash_ in zip(types, hashes, strict=True):
+        sums[kind] += hash_
+    return {kind: (types.count(kind), total % HASH_MODULUS) for kind, total in sums.items()}
+
+
+def _limits_are_kept(body: bytes, events: list[_StraightEvent]) -> bool:
+    """Say whether every event and its props are within their limits; depth is the repairing road's to measure."""
+    if len(body) > EVENT_BYTES_MAX:
+        raws = _decode_envelope(body).events
+        if any(len(memoryview(raw)) > EVENT_BYTES_MAX for raw in raws):
+            return False
+    some = [props for props in map(_props_of, events) if props]
+    if any(map(_has_containers, some)):
+        return False
+    if len(body) * _GROWTH_MAX <= PROPS_BYTES_MAX:
+        return True
+    return all(len(encode(props)) <= PROPS_BYTES_MAX for props in some)
+
+
+def _is_named(event: _StraightEvent) -> bool:
+    return event.event_name is not None
 
 
 def _open_envelope(body: bytes) -> _Envelope:

@@ -32,12 +32,13 @@ from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
+from storage.spool.active import Pending
 from storage.spool.clock import OsClock
 from storage.spool.files import lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
 from storage.spool.recovery import recover_slot
 from storage.spool.settings import SpoolSettings
-from storage.spool.writer import Pending, SpoolWriter
+from storage.spool.writer import SpoolWriter
 
 log: Final = structlog.get_logger()
 

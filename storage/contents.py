@@ -73,10 +73,10 @@ class Contents:
                 left -= len(batch.events)
                 yield frame.received_at_us, meta, batch
             if left < 0:
-                raise SpoolFormatError("a group holds more events than its header says: Sillok's writer did not write it")
-            letter = DeadLetter(
-                group.header.until_us, "", "", None, DeadLetterReason.FRAME_UNREADABLE, _INTACT, None
-            )
+                raise SpoolFormatError(
+                    "a group holds more events than its header says: Sillok's writer did not write it"
+                )
+            letter = DeadLetter(group.header.until_us, "", "", None, DeadLetterReason.FRAME_UNREADABLE, _INTACT, None)
             self.dead.extend([letter] * left)
 
     def _frames(self, group: Group) -> list[Frame]:

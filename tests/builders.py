@@ -21,10 +21,12 @@ from processor.run import Processor, RunReport, process_batch
 from processor.settings import ProcessSettings
 from storage.load import LoadReport, load_segment
 from storage.postgres import connect, read_sql
+from storage.spool.active import Pending
 from storage.spool.folder import OPEN, SEALED, SlotFolder, SpoolFolder
 from storage.spool.frame import FrameMeta, Reject
 from storage.spool.settings import SpoolSettings
-from storage.spool.writer import Pending, SpoolWriter
+from storage.spool.tally import count_events
+from storage.spool.writer import SpoolWriter
 from tests.conftest import with_database
 from tests.fakes import FakeClock, FakeFiles
 
@@ -85,7 +87,7 @@ class Sent(Struct):
             rejects=self.rejects,
         )
         batch = StoredBatch(events=self.events, sent_at=self.sent_at, clients=self.clients, context=self.context)
-        return Pending(meta, encode(batch), list(self.events), threading.Event())
+        return Pending(meta, encode(batch), count_events(self.events), threading.Event())
 
 
 def eventually(claim: Callable[[], Any], what: str = "it did not come true in time") -> Any:
@@ -237,8 +239,10 @@ begin
         execute 'drop table ' || child;
     end loop;
 end $$""",
-    "truncate ops.loads, ops.slots, ops.audit, ops.rejected, ops.dead_letters, ops.clients, clean.sessions, ops.runs,"
-    " ops.processed, ops.duplicates, ops.visitor_keys restart identity",
+    (
+        "truncate ops.loads, ops.slots, ops.audit, ops.rejected, ops.dead_letters, ops.clients, clean.sessions, ops.runs,"
+        " ops.processed, ops.duplicates, ops.visitor_keys restart identity"
+    ),
 )
 
 

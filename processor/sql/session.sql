@@ -18,10 +18,12 @@ create temporary table if not exists batch_repeats (
     source text not null, event_type text not null, event_id uuid not null,
     first_received_at timestamptz not null, conflicts boolean not null
 ) on commit delete rows;
--- Rows of the batch without a session of the SDK's, with the session derived for them.
+-- Rows of the batch without a session of the SDK's, with the session derived for them, and the earlier rows it may
+-- change, with what their visitor brought along: since when the 12 hours count, and which customer was there.
 create temporary table if not exists batch_derived (
     source text not null, visitor_id text not null, event_id uuid not null, event_time timestamptz not null,
-    customer_id text, session_id text, is_new boolean not null, old_session_id text, event_date date not null
+    customer_id text, session_id text, is_new boolean not null, old_session_id text, event_date date not null,
+    carried_start timestamptz, carried_customer_id text
 ) on commit delete rows;
 create temporary table if not exists batch_sessions (
     source text not null, session_id text not null, visitor_id text, first_date date not null, last_date date not null

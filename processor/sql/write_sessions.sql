@@ -13,7 +13,7 @@ insert into clean.sessions (
 with own as materialized (
     -- Only what a session needs: the sorts below carry every byte of it.
     select e.source, e.session_id, e.event_type, e.event_id, e.event_time, e.client_id, e.seq, e.flags, e.is_test,
-        e.is_bot, e.customer_id, e.page_url, e.page_code, e.page_name, e.exit_menu, e.channel, e.referrer_host,
+        e.is_bot, e.anonymous_id, e.customer_id, e.page_url, e.page_code, e.page_name, e.exit_menu, e.channel, e.referrer_host,
         e.utm_source, e.utm_medium, e.utm_campaign, e.utm_term, e.utm_content, e.ad_click_id, e.platform,
         e.app_version, e.device_type, e.os_name, e.browser_name, e.country, e.region, b.visitor_id,
         min(e.event_time) over (partition by e.source, e.session_id, e.client_id) as client_started_at
@@ -34,7 +34,10 @@ with own as materialized (
     from ordered
 )
 select source, session_id, ops.day_of(min(event_time)), min(event_time), max(event_time),
-    bool_and('session_derived' = any(flags)), bool_or(is_test), bool_or(is_bot), min(visitor_id),
+    bool_and('session_derived' = any(flags)), bool_or(is_test), bool_or(is_bot),
+    -- A derived session has the visitor it was derived for; the SDK's first word counts otherwise.
+    case when bool_and('session_derived' = any(flags)) then min(visitor_id)
+        else coalesce((array_agg(anonymous_id order by nth) filter (where anonymous_id is not null))[1], session_id) end,
     (array_agg(customer_id order by nth desc) filter (where customer_id is not null))[1],
     count(*), count(*) filter (where event_type = 'page_view'), count(*) filter (where event_type = 'click'),
     count(*) filter (where event_type = 'error'),

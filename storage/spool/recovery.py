@@ -31,7 +31,7 @@ from storage.spool.segment import (
     SegmentHeader,
     pack_footer,
 )
-from storage.spool.tally import Tally, minute_of
+from storage.spool.tally import Tally, count_events, minute_of
 
 log: Final = structlog.get_logger()
 _RECOVERING: Final = ".recovering"
@@ -118,7 +118,7 @@ def _count_group(tally: Tally, segment: Segment, group: Group) -> None:
     try:
         for frame in segment.frames(group):
             meta, named = decode_meta(frame.meta), decode_named(frame.body)
-            count, total = tally.add_batch(frame.received_at_us, meta, named.events)
+            count, total = tally.add_batch(frame.received_at_us, meta, count_events(named.events))
             events += count
             hash_sum += total
     except (ValueError, RecursionError, zstandard.ZstdError):

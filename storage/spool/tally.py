@@ -11,11 +11,22 @@ from storage.spool.segment import TallyRow
 _MINUTE_US = 60_000_000
 
 Key = tuple[int, str, str, str]
+Counts = dict[str, tuple[int, int]]
+"""Event type → (events, sum of their id hashes modulo 2^64)."""
 
 
 def minute_of(received_at_us: int) -> int:
     """Return the start of the minute, in seconds since the epoch."""
     return received_at_us // _MINUTE_US * 60
+
+
+def count_events(events: Iterable[Event | NamedEvent]) -> Counts:
+    """Count events by type, with the sums of their id hashes."""
+    counts: Counts = {}
+    for event in events:
+        count, total = counts.get(event.event_type, (0, 0))
+        counts[event.event_type] = (count + 1, (total + id_hash(event.event_id)) % HASH_MODULUS)
+    return counts
 
 
 class Tally:
@@ -33,40 +44,35 @@ class Tally:
             cell[0] += events
             cell[1] = (cell[1] + hash_sum) % HASH_MODULUS
 
+    def add_counts(self, minute: int, source: str, outcome: str, counts: Counts) -> tuple[int, int]:
+        """Add events that were counted by type; return how many there were and their hash sum."""
+        for event_type, (events, hash_sum) in counts.items():
+            self.add(minute, source, event_type, outcome, events, hash_sum)
+        return sum(n for n, _ in counts.values()), sum(h for _, h in counts.values()) % HASH_MODULUS
+
     def add_events(
         self, minute: int, source: str, outcome: str, events: Iterable[Event | NamedEvent]
     ) -> tuple[int, int]:
         """Add each event under its own type; return how many there were and their hash sum."""
-        cells: dict[str, list[int]] = {}
-        for event in events:
-            cell = cells.get(event.event_type)
-            if cell is None:
-                cell = cells[event.event_type] = [0, 0]
-            cell[0] += 1
-            cell[1] += id_hash(event.event_id)
-        for event_type, (count, total) in cells.items():
-            self.add(minute, source, event_type, outcome, count, total)
-        return sum(c for c, _ in cells.values()), sum(t for _, t in cells.values()) % HASH_MODULUS
+        return self.add_counts(minute, source, outcome, count_events(events))
 
-    def add_batch(
-        self, received_at_us: int, meta: FrameMeta, events: Iterable[Event | NamedEvent]
-    ) -> tuple[int, int]:
-        """Add a batch as the door saw it: received, accepted by type, rejected by code."""
+    def add_batch(self, received_at_us: int, meta: FrameMeta, counts: Counts) -> tuple[int, int]:
+        """Add a batch as the door saw it: received, accepted by type, rejected."""
         minute = minute_of(received_at_us)
         if meta.received:
             self.add(minute, meta.source, "", Outcome.RECEIVED, meta.received)
         if meta.rejects:
             self.add(minute, meta.source, "", Outcome.REJECTED, len(meta.rejects))
-        return self.add_events(minute, meta.source, Outcome.ACCEPTED, events)
+        return self.add_counts(minute, meta.source, Outcome.ACCEPTED, counts)
 
     def total(self, outcome: str) -> tuple[int, int]:
         """Return (events, hash sum) over all minutes, sources and types of one outcome."""
         cells = [cell for key, cell in self._cells.items() if key[3] == outcome]
         return sum(c[0] for c in cells), sum(c[1] for c in cells) % HASH_MODULUS
 
-    def merge(self, rows: Iterable[TallyRow]) -> None:
+    def merge(self, other: "Tally") -> None:
         """Add what another tally counted."""
-        for row in rows:
+        for row in other.rows():
             self.add(row.minute, row.source, row.event_type, row.outcome, row.events, row.hash_sum)
 
     def rows(self) -> list[TallyRow]:

@@ -11,37 +11,21 @@ Always true:
 - `received_at` is stamped under the same lock that hands frames over, so it never falls along the log.
 """
 
-import contextlib
 import errno
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
-from zlib import crc32
+from typing import Final
 
 import structlog
-import zstandard
-from msgspec import Struct
 
 from contract.errors import SpoolUnavailable
-from contract.event import Event
-from contract.fingerprint import HASH_MODULUS
-from contract.outcome import Outcome
+from storage.spool.active import ActiveSegment, Pending
 from storage.spool.clock import Clock, OsClock, ReceivedClock
-from storage.spool.folder import OPEN, SlotFolder
-from storage.spool.frame import FrameMeta, encode_meta, pack_frame
+from storage.spool.folder import SlotFolder
 from storage.spool.recovery import recover_slot
-from storage.spool.segment import (
-    HEADER_BYTES,
-    KIND_DATA,
-    ZSTD_LEVEL,
-    Footer,
-    GroupHeader,
-    SegmentHeader,
-    pack_footer,
-)
+from storage.spool.segment import SegmentHeader
 from storage.spool.settings import SpoolSettings
-from storage.spool.tally import Tally
 
 log: Final = structlog.get_logger()
 
@@ -49,34 +33,6 @@ log: Final = structlog.get_logger()
 _GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RETRY_SECONDS: Final = 1.0
-
-
-class Pending(Struct):
-    """One batch on its way to disk. `waiter` is whatever the caller wants back."""
-
-    meta: FrameMeta
-    body: bytes
-    events: list[Event]
-    waiter: Any = None
-    received_at_us: int = 0
-    receipt: str = ""
-
-
-class _OpenSegment(Struct):
-    fd: int
-    header: SegmentHeader
-    seed: int
-    opened_us: int
-    """Monotonic."""
-    first_write_us: int | None = None
-    bytes: int = HEADER_BYTES
-    durable_bytes: int = HEADER_BYTES
-    groups: int = 0
-    frames: int = 0
-    received: int = 0
-    rejected: int = 0
-    until_us: int = 0
-    tally: Tally = Tally()
 
 
 OnDurable = Callable[[list[Pending], BaseException | None], None]
@@ -95,13 +51,12 @@ class SpoolWriter:
         self._on_durable = on_durable
         self._clock = clock or OsClock()
         self._received = ReceivedClock(self._clock)
-        self._compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._queue: list[Pending] = []
         self._queue_bytes = 0
         self._closing = False
-        self._segment: _OpenSegment | None = None
+        self._segment: ActiveSegment | None = None
         self._unavailable: str | None = None
         self._disk_checked_us = 0
         self._last_number = folder.last_segment()
@@ -209,95 +164,32 @@ class SpoolWriter:
     def _commit(self, group: list[Pending], until_us: int) -> None:
         """Write and sync one group, then answer; a failure is everybody's."""
         segment = self._segment
-        if segment is None or not self._attempt(lambda: self._write_group(segment, group, until_us)):
+        if segment is None or not self._attempt(partial(segment.append, group, until_us)):
             self._on_durable(group, SpoolUnavailable(self._unavailable))
         else:
             self._on_durable(group, None)
 
-    def _write_group(self, segment: _OpenSegment, group: list[Pending], until_us: int) -> None:
-        tally = Tally()
-        accepted = hash_sum = 0
-        for index, pending in enumerate(group):
-            count, total = tally.add_batch(pending.received_at_us, pending.meta, pending.events)
-            accepted += count
-            hash_sum += total
-            pending.receipt = f"{self._folder.slot}.{segment.header.segment}.{segment.groups}.{index}"
-        payload = self._compress(b"".join([pack_frame(p.received_at_us, encode_meta(p.meta), p.body) for p in group]))
-        header = GroupHeader(
-            payload_bytes=len(payload),
-            payload_crc=crc32(payload),
-            sequence=segment.groups,
-            until_us=until_us,
-            durable_bytes=segment.durable_bytes,
-            frames=len(group),
-            accepted=accepted,
-            rejected=sum(len(p.meta.rejects) for p in group),
-            kind=KIND_DATA,
-            hash_sum=hash_sum % HASH_MODULUS,
-        )
-        assert until_us >= segment.until_us, "until_us never falls within a segment"  # noqa: S101
-        data = header.pack(segment.seed) + payload
-        self._files.write(segment.fd, data)
-        self._files.sync(segment.fd)
-        segment.bytes += len(data)
-        segment.durable_bytes = segment.bytes
-        segment.groups += 1
-        segment.frames += len(group)
-        segment.received += sum(p.meta.received for p in group)
-        segment.rejected += header.rejected
-        segment.until_us = until_us
-        segment.first_write_us = segment.first_write_us or self._clock.monotonic_us()
-        segment.tally.merge(tally.rows())
-
     def _open_segment(self, step_us: int) -> None:
-        number = self._last_number = self._last_number + 1
-        header = SegmentHeader(self._folder.spool_id, self._folder.slot, number, self._received.now_us(), step_us)
-        fd = self._files.create(self._folder.segment_path(number, OPEN))
-        try:
-            self._files.write(fd, header.pack())
-            self._files.sync(fd)
-            self._files.sync_folder(self._folder.path)
-        except OSError:
-            self._files.close(fd)
-            raise
-        self._segment = _OpenSegment(
-            fd, header, header.seed, self._clock.monotonic_us(), until_us=header.opened_at_us, tally=Tally()
+        self._last_number += 1
+        header = SegmentHeader(
+            self._folder.spool_id, self._folder.slot, self._last_number, self._received.now_us(), step_us
         )
+        self._segment = ActiveSegment.create(self._folder, header, self._clock)
 
     def _seal(self, until_us: int, *, final: bool = False) -> None:
-        """Write the footer, sync, and only then give the file its sealed name."""
-        segment = self._segment
+        segment, self._segment = self._segment, None
         if segment is None:
             return
-        accepted, hash_sum = segment.tally.total(Outcome.ACCEPTED)
-        footer = Footer(
-            groups=segment.groups,
-            frames=segment.frames,
-            received=segment.received,
-            accepted=accepted,
-            rejected=segment.rejected,
-            hash_sum=hash_sum,
-            until_us=max(until_us, segment.until_us),
-            final=final,
-            tally=segment.tally.rows(),
-        )
-        self._files.write(segment.fd, pack_footer(footer, segment.seed, sequence=segment.groups))
-        self._files.sync(segment.fd)
-        # Closed once, whatever that says: the number may be another file's a moment later.
-        self._segment = None
-        self._files.close(segment.fd)
-        number = segment.header.segment
-        self._files.rename(self._folder.segment_path(number, OPEN), self._folder.segment_path(number))
-        self._files.sync_folder(self._folder.path)
-        if segment.groups or final:
+        footer = segment.seal(until_us, final=final)
+        if footer.groups or final:
             log.info(
                 "segment_sealed",
                 slot=self._folder.slot,
-                segment=number,
-                accepted=accepted,
-                rejected=segment.rejected,
+                segment=segment.header.segment,
+                accepted=footer.accepted,
+                rejected=footer.rejected,
                 bytes=segment.bytes,
-                groups=segment.groups,
+                groups=footer.groups,
                 final=final,
             )
 
@@ -329,8 +221,7 @@ class SpoolWriter:
             self._unavailable = "the spool's disk is full" if full else "the spool's disk failed"
         segment, self._segment = self._segment, None
         if segment is not None:
-            with contextlib.suppress(OSError):
-                self._files.close(segment.fd)
+            segment.abandon()
         if not full:
             self.failure = error
         self._on_durable(batches, SpoolUnavailable(self._unavailable))

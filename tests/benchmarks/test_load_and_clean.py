@@ -15,10 +15,12 @@ from processor.enrich import ChannelRules
 from processor.run import process_batch
 from storage.load import load_segment
 from storage.postgres import connect, read_sql
+from storage.spool.active import Pending
 from storage.spool.folder import SlotFolder, SpoolFolder
 from storage.spool.frame import FrameMeta
 from storage.spool.settings import SpoolSettings
-from storage.spool.writer import Pending, SpoolWriter
+from storage.spool.tally import count_events
+from storage.spool.writer import SpoolWriter
 from tests.benchmarks.traffic import body
 
 EVENTS, BATCH, ROUNDS = 50_000, 50, 3
@@ -38,7 +40,11 @@ def _spool(path: Path) -> SlotFolder:
             while writer.queued_bytes > 16 * 1024 * 1024:
                 time.sleep(0.01)
             writer.submit(
-                Pending(FrameMeta(source="bench", received=BATCH, accepted=BATCH), data, decode_batch(data).events)
+                Pending(
+                    FrameMeta(source="bench", received=BATCH, accepted=BATCH),
+                    data,
+                    count_events(decode_batch(data).events),
+                )
             )
         writer.close()
     return folder

@@ -8,6 +8,7 @@ import http.client
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ def steady_ports(count: int) -> list[int]:
     """Return ports that stay ours while nobody listens on them for a moment."""
     found: list[int] = []
     while len(found) < count:
-        port = random.choice(_PORTS)
+        port = random.choice([port for port in _PORTS if port not in found])
         with contextlib.suppress(OSError), _listening(port):
             found.append(port)
     return found
@@ -51,8 +52,6 @@ def steady_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def _listening(port: int) -> Iterator[None]:
-    import socket  # noqa: PLC0415 - only here
-
     with socket.create_server((HOST, port)):
         yield
 
@@ -105,8 +104,9 @@ class Program:
     def kill(self, *, whole_tree: bool = True) -> None:
         """SIGKILL it, and unless told otherwise all it started; return when they are gone."""
         assert self._process is not None
+        assert self.status is None, f"`sillok {self.name}` had ended by itself, with status {self.status}"
         victims = [self.pid]
-        if whole_tree and self._process.poll() is None:
+        if whole_tree:
             os.kill(self.pid, signal.SIGSTOP)  # or it would start another child in the meantime
             victims += [pid for child in self.children() for pid in (child, *children_of(child))]
         for pid in victims:

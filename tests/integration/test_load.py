@@ -38,7 +38,24 @@ from tests.builders import (
 )
 from tests.unit.test_fingerprint import GOLDEN
 
-NASTY = ["\\.", "\\N", "\t", "\n", "\r\n", "\\", "\\\\.", '"', "'", "한글 주문", "🇰🇷👩‍👩‍👧", "\u2028", "\x7f", "\x01", "", " "]
+NASTY = [
+    "\\.",
+    "\\N",
+    "\t",
+    "\n",
+    "\r\n",
+    "\\",
+    "\\\\.",
+    '"',
+    "'",
+    "한글 주문",
+    "🇰🇷👩‍👩‍👧",
+    "\u2028",
+    "\x7f",
+    "\x01",
+    "",
+    " ",
+]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +218,9 @@ values = st.recursive(
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(texts, texts, st.none() | st.dictionaries(texts, values, max_size=3)), min_size=1, max_size=5))
+@given(
+    st.lists(st.tuples(texts, texts, st.none() | st.dictionaries(texts, values, max_size=3)), min_size=1, max_size=5)
+)
 def test_any_text_comes_back_byte_for_byte(road, contents):
     """Through JSON, compression, the disk and COPY, every character that PostgreSQL can hold survives."""
     events = [event(click_text=a, session_id=b, props=props) for a, b, props in contents]
@@ -226,9 +245,7 @@ def test_the_context_is_merged_under_each_event(road):
     road.spool.write(Sent([own, filled], context=context, ip="192.0.2.7", user_agent="서버/1"))
     road.load()
     columns = "app_version, page_code, props, ip, user_agent"
-    rows = {
-        r.pop("event_id"): tuple(r.values()) for r in road.rows(f"select event_id, {columns} from raw.events")
-    }
+    rows = {r.pop("event_id"): tuple(r.values()) for r in road.rows(f"select event_id, {columns} from raw.events")}
     assert rows == {
         own.event_id: ("2.0", "M0405", {"a": 2, "b": 1}, ip_address("192.0.2.7"), "서버/1"),
         filled.event_id: ("2.0", "M0001", {"a": 1, "b": 1}, ip_address("192.0.2.7"), "서버/1"),

@@ -482,8 +482,10 @@ def test_an_interrupted_run_leaves_nothing_half_written(road, table):
     "sabotage",
     [
         "create function ops.sabotage() returns trigger language plpgsql as $$ begin return null; end $$",
-        "create function ops.sabotage() returns trigger language plpgsql as"
-        " $$ begin if new.click_text = 'lost' then return null; end if; return new; end $$",
+        (
+            "create function ops.sabotage() returns trigger language plpgsql as"
+            " $$ begin if new.click_text = 'lost' then return null; end if; return new; end $$"
+        ),
     ],
     ids=["every row", "one row"],
 )
@@ -506,9 +508,7 @@ def test_a_row_added_by_a_statement_is_noticed_too(road):
     """A count above the load's is as wrong as one below."""
     road.spool.write(event())
     road.load()
-    road.admin.execute(
-        "insert into raw.events select * from raw.events"
-    )
+    road.admin.execute("insert into raw.events select * from raw.events")
     with pytest.raises(AssertionError, match="accounts for 2 of 1 loaded events"):
         road.process()
 

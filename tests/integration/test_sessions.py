@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import ip_address
-from itertools import groupby, permutations
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -51,9 +51,10 @@ def grouped(road: Road, events: list[StoredEvent], source: str = "web") -> list[
     """Return the sessions as lists of event numbers, by the events' own rows."""
     rows = road.rows("select event_id, session_id from clean.events where source = %s", source)
     by_id = {row["event_id"]: row["session_id"] for row in rows}
-    order = sorted(range(len(events)), key=lambda n: (events[n].time, events[n].event_id))
-    order.sort(key=lambda n: min((events[m].time, events[m].event_id) for m in order if by_id[events[m].event_id] == by_id[events[n].event_id]))
-    return [list(group) for _, group in groupby(order, key=lambda n: by_id[events[n].event_id])]
+    found: dict[str, list[int]] = {}
+    for number in sorted(range(len(events)), key=lambda n: (events[n].time, events[n].event_id)):
+        found.setdefault(by_id[events[number].event_id], []).append(number)
+    return list(found.values())
 
 
 def expected_cut(events: list[StoredEvent]) -> dict[UUID, str]:
@@ -99,13 +100,13 @@ def assert_cut(road: Road, events: list[StoredEvent], source: str = "web") -> No
 
 
 SDK = [
-    dict(us=0, event_type="page_view", client_id="c1", seq=1, page_url="https://www.example.com/a?utm_source=naver",
-         page_code="A", page_name="가", referrer="https://search.naver.com/", app_version="1.0"),
-    dict(us=9 * S, event_type="click", client_id="c1", seq=2),
-    dict(us=8 * S, event_type="error", client_id="c1", seq=3, customer_id="k1"),
-    dict(us=20 * S, event_type="page_view", client_id="c2", seq=1, page_url="https://www.example.com/b", page_code="B",
-         page_name="나"),
-    dict(us=21 * S, event_type="exit", client_id="c2", seq=2, exit_menu="잔고"),
+    {"us": 0, "event_type": "page_view", "client_id": "c1", "seq": 1, "page_url": "https://www.example.com/a?utm_source=naver",
+         "page_code": "A", "page_name": "가", "referrer": "https://search.naver.com/", "app_version": "1.0"},
+    {"us": 9 * S, "event_type": "click", "client_id": "c1", "seq": 2},
+    {"us": 8 * S, "event_type": "error", "client_id": "c1", "seq": 3, "customer_id": "k1"},
+    {"us": 20 * S, "event_type": "page_view", "client_id": "c2", "seq": 1, "page_url": "https://www.example.com/b", "page_code": "B",
+         "page_name": "나"},
+    {"us": 21 * S, "event_type": "exit", "client_id": "c2", "seq": 2, "exit_menu": "잔고"},
 ]  # fmt: skip
 
 
@@ -268,7 +269,7 @@ def test_visitors_are_told_apart(road):
     """Each visitor, and each source, has sessions of its own."""
     events = [at(0), at(0, anonymous_id="w"), at(MINUTE), at(MINUTE, anonymous_id="w")]
     send(road, *events)
-    assert grouped(road, events) == [[0, 2], [1, 3]]
+    assert sorted(grouped(road, events)) == [[0, 2], [1, 3]]
 
 
 # Without any id
@@ -289,9 +290,7 @@ def test_a_visitor_without_id_is_address_and_agent_of_a_day(road):
     late, early = visit(midnight - MINUTE, "192.0.2.1", "A"), visit(midnight + MINUTE, "192.0.2.1", "A")
     road.load()
     road.process()
-    assert [row["events"] for row in sessions(road)] == [2, 1, 1, 1, 1] or sorted(
-        row["events"] for row in sessions(road)
-    ) == [1, 1, 1, 1, 2]
+    assert sorted(row["events"] for row in sessions(road)) == [1, 1, 1, 1, 2]
     found = {row["event_id"]: row["session_id"] for row in road.clean(*same, *others, late, early)}
     assert found[same[0].event_id] == found[same[1].event_id]
     assert len({found[e.event_id] for e in (same[0], *others, late, early)}) == 5
@@ -368,7 +367,7 @@ steps = st.sampled_from([0, 1, 10, 29, 30, 31, 45, 300, 710, 721])
 customers = st.sampled_from([None, None, "k1", "k2"])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(steps, customers), min_size=3, max_size=5), st.data())
 def test_any_order_of_arrival_gives_the_same_sessions(road, visit, data):
     """The same events, in twelve orders and cut into loads anywhere, always end in the plain cut."""
@@ -389,7 +388,7 @@ def test_any_order_of_arrival_gives_the_same_sessions(road, visit, data):
         assert_cut(road, made, name)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from([20, 28, 29]), customers), min_size=60, max_size=80), st.randoms())
 def test_long_visits_in_any_order_are_cut_alike(road, visit, rng):
     """Visits of more than a day, loaded in a few shuffled parts: the 12 h marks and customers come out right."""

@@ -32,7 +32,7 @@ batch_events_max = {EVENTS_MAX}
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     with running(
-        tmp_path_factory.mktemp("wire"), f"workers = 2\nbody_timeout_ms = 1500\nkeepalive_timeout_ms = 1500\n{LIMITS}"
+        tmp_path_factory.mktemp("wire"), f"workers = 2\nbody_timeout_ms = 2000\nkeepalive_timeout_ms = 2000\n{LIMITS}"
     ) as started:
         started.wait_until_ready()
         yield started
@@ -50,7 +50,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Collector]:
     """Yield a collector that the test may stop."""
-    with running(tmp_path, "workers = 1\nbody_timeout_ms = 8000") as started:
+    with running(tmp_path, "workers = 1\nbody_timeout_ms = 11000") as started:
         started.wait_until_ready()
         yield started
 
@@ -603,7 +603,7 @@ def test_a_bomb_is_413_at_the_cost_of_the_cap(collector: Collector, encoding: st
 
     assert collector.post(bomb, Content_Encoding=encoding).status == 413
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert peak_memory_kb(collector) - before < 25 * 1024
 
 
@@ -630,21 +630,21 @@ def test_an_unknown_encoding_is_415(collector: Collector, encoding: str):
 
 @pytest.mark.parametrize(
     ("key", "body"),
-    [("slow", lambda: batch(4)), ("slow-bad", lambda: json.dumps({"events": [CANARY] * 4}).encode())],
+    [("slow", lambda: batch(8)), ("slow-bad", lambda: json.dumps({"events": [CANARY] * 8}).encode())],
     ids=["good events", "bad events"],
 )
 def test_a_key_over_its_rate_is_429_and_told_when_to_come_back(
     collector: Collector, key: str, body: Callable[[], bytes]
 ):
-    """Each of two workers lets four events a burst through."""
-    answers = [collector.post(body(), key) for _ in range(3)]
+    """The first batch overdraws its worker's share: at two events a second it is paid for in four seconds."""
+    assert collector.post(body(), key).status == 200
 
-    refused = next(answer for answer in answers if answer.status == 429)
+    refused = eventually(lambda: found if (found := collector.post(body(), key)).status == 429 else None)
+
     assert refused.code == "over_rate"
-    assert answers[0].status == 200
     assert 1 <= int(refused.headers["Retry-After"]) <= 5
-    assert collector.post(batch(4)).status == 200, "other keys are not concerned"
-    eventually(lambda: collector.post(body(), key).status == 200, 15)
+    assert collector.post(batch(8)).status == 200, "other keys are not concerned"
+    eventually(lambda: collector.post(body(), key).status == 200)
 
 
 # 503

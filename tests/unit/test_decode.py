@@ -110,7 +110,7 @@ def dumped(value):
 
 
 def rows(decoded):
-    meta = FrameMeta(source="demo", received=decoded.received, accepted=len(decoded.events), rejects=decoded.rejects)
+    meta = FrameMeta(source="demo", received=decoded.received, accepted=decoded.accepted, rejects=decoded.rejects)
     return [
         (*row[:-1], row[-1] and msgspec.json.decode(row[-1]))
         for row in rows_of(1, 0, meta, decode_stored_batch(decoded.body))
@@ -168,10 +168,10 @@ def check(body):
 
 
 def check_decoded(decoded):
-    assert len(decode_stored_batch(decoded.body).events) == len(decoded.events)
-    assert decoded.received == len(decoded.events) + len(decoded.rejects)
+    assert len(decode_stored_batch(decoded.body).events) == decoded.accepted
+    assert decoded.received == decoded.accepted + len(decoded.rejects)
     assert {reject.code for reject in decoded.rejects} <= set(RejectCode)
-    meta = FrameMeta(source="demo", received=decoded.received, accepted=len(decoded.events), rejects=decoded.rejects)
+    meta = FrameMeta(source="demo", received=decoded.received, accepted=decoded.accepted, rejects=decoded.rejects)
     assert decode_meta(encode_meta(meta)).received == decoded.received
     for row in rows(decoded):
         assert not has_nul(row)
@@ -342,7 +342,7 @@ def test_what_cannot_be_decoded_is_kept_as_size_and_hash_alone():
 )
 def test_a_report_that_no_table_could_hold_is_ignored_and_counted(report):
     decoded = DECODER.decode(dumped({"clients": [report, {"id": "나", "created": 1}], "events": [CLICK]}))
-    assert (len(decoded.events), decoded.ignored_reports) == (1, 1)
+    assert (decoded.accepted, decoded.ignored_reports) == (1, 1)
     assert [r.id for r in decode_stored_batch(decoded.body).clients] == ["나"]
 
 
@@ -362,7 +362,7 @@ def test_a_mask_longer_than_what_it_hides_costs_no_event():
     props = {f"k{i:04}": "a@b.kr" for i in range(470)}
     body = dumped({"events": [{**CLICK, "props": props}]})
     assert len(dumped(props)) < 8_192 < len(dumped(MASKER.value(props)))
-    assert len(DECODER.decode(body).events) == 1
+    assert DECODER.decode(body).accepted == 1
 
 
 def test_a_mask_is_flagged_even_beside_one_that_was_there_before():

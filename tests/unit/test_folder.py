@@ -38,8 +38,7 @@ def test_two_processes_make_one_spool(tmp_path):
     """Whoever comes second takes the id of the first."""
     ids = []
     threads = [
-        threading.Thread(target=lambda: ids.append(SpoolFolder(tmp_path / "deep" / "spool").spool_id))
-        for _ in range(8)
+        threading.Thread(target=lambda: ids.append(SpoolFolder(tmp_path / "deep" / "spool").spool_id)) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

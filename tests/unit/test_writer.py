@@ -9,6 +9,7 @@ import pytest
 from contract.errors import SpoolUnavailable
 from contract.event import decode_stored_batch
 from contract.fingerprint import HASH_MODULUS, id_hash
+from storage.spool.active import Pending
 from storage.spool.folder import OPEN, SEALED
 from storage.spool.frame import Reject, decode_meta
 from storage.spool.reader import Segment, read_segment
@@ -40,6 +41,10 @@ def event_ids(segment: Segment):
         for frame in segment.frames(group)
         for stored in decode_stored_batch(frame.body).events
     ]
+
+
+def first_id(pending: Pending):
+    return decode_stored_batch(pending.body).events[0].event_id
 
 
 def segments(spool: Spool) -> list[Segment]:
@@ -319,7 +324,7 @@ def test_no_answered_batch_is_lost_by_a_failure(spool, files):
         assert isinstance(living.error_of(refused), SpoolUnavailable)
     recover_slot(spool.folder, spool.clock.wall_us())
     [segment] = segments(spool)
-    assert event_ids(segment) == [p.events[0].event_id for p in kept]
+    assert event_ids(segment) == [first_id(p) for p in kept]
     assert segment.footer.torn_bytes > 0
 
 
@@ -368,7 +373,7 @@ def test_a_full_disk_heals_when_there_is_space(spool, files):
         later = living.send(event())
         assert living.error_of(later) is None
         assert living.writer.unavailable is None
-    assert [event_ids(s) for s in segments(spool)] == [[kept.events[0].event_id], [later.events[0].event_id]]
+    assert [event_ids(s) for s in segments(spool)] == [[first_id(kept)], [first_id(later)]]
     assert [s.footer.recovered for s in segments(spool)] == [True, False]
 
 
