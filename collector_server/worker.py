@@ -45,7 +45,7 @@ log: Final = structlog.get_logger()
 EXIT_DISK_FAILED: Final = 74
 _LOCK_PATIENCE_S: Final = 30.0
 _REPORT_SECONDS: Final = 0.5
-_LAST_CALL_S: Final = 0.05
+_LAST_CALL_S: Final = 0.1
 _BACKLOG: Final = 4096
 # Together below the supervisor's patience.
 _DRAIN_S: Final = 12.0

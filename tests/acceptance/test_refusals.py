@@ -223,8 +223,14 @@ def test_an_empty_range_is_refused(sillok_here: Command):
 
 
 @pytest.mark.parametrize("setting", ["SILLOK_SERVE_PORT", "SILLOK_SERVE_ADMIN_PORT"])
-def test_a_port_in_use_is_named_with_the_setting_that_changes_it(tmp_path: Path, setting: str):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+@pytest.mark.parametrize("shared", [False, True], ids=["taken", "taken by a program that would share it"])
+def test_a_port_in_use_is_named_with_the_setting_that_changes_it(
+    tmp_path: Path,
+    setting: str,
+    shared: bool,
+):
+    """Another Sillok would share its port: half of the events would go to it."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=shared) as taken:
         port = str(taken.getsockname()[1])
         free = {"SILLOK_SERVE_PORT": str(free_port()), "SILLOK_SERVE_ADMIN_PORT": str(free_port())}
 

@@ -33,7 +33,7 @@ _TYPES: Final = ("page_view", "click", "search", "tab")
 _EVENTS_MAX: Final = 50
 _ANSWER_S: Final = 30.0
 _RESENDABLE: Final = 50
-_STANDSTILL_S: Final = 60.0
+_STANDSTILL_S: Final = 120.0
 _SHOWN: Final = 5
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,13 +58,15 @@ class Batch:
         self.number = number
         self.client_id = client_id
         self.seqs = {str(event_id): seq for seq, event_id in enumerate(ids, first_seq)}
-        session = {"session_id": f"{client_id}-{first_seq // 200}"} if has_session else {}
+        # A session is written anew with each of its late events: an endless one would be all the work there is.
+        visit = f"{client_id}-{first_seq // 200}"
+        session = {"session_id": visit} if has_session else {}
         events = [
             {
                 "event_id": str(event_id),
                 "client_id": client_id,
                 "seq": seq,
-                "anonymous_id": f"방문자-{client_id}",
+                "anonymous_id": f"방문자-{visit}",
                 **session,
                 **contents_of(event_id),
             }

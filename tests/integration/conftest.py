@@ -27,7 +27,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
 from storage.spool.frame import decode_meta
 from storage.spool.reader import read_segment
-from tests.conftest import free_port
+from tests.conftest import free_port, without_fsync
 from tests.postgres15 import DebianPostgres
 
 # Stands in every body that the tests send: no answer and no log line may repeat it.
@@ -341,5 +341,7 @@ def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         server = DebianPostgres(folder)
     else:
         pytest.skip("PostgreSQL 15 from Debian's packages is not on this machine")
-    yield server.start()
+    dsn = server.start()
+    without_fsync(dsn)
+    yield dsn
     server.stop()

@@ -125,7 +125,7 @@ def test_a_load_is_one_row_of_the_ledger(road):
     hash_sum = sum(id_hash(e.event_id) for e in events) % HASH_MODULUS
     [row] = road.rows("select * from ops.loads")
     assert row.pop("loaded_at") is not None
-    assert row.pop("load_id") == 1
+    assert row.pop("load_id") > 0
     assert row == {
         "spool_id": road.spool.folder.spool_id,
         "slot": 0,
@@ -184,7 +184,7 @@ def test_rejects_are_kept_with_their_reason(road):
     road.load()
     assert road.rows("select * from ops.rejected") == [
         {
-            "load_id": 1,
+            "load_id": road.values("select load_id from ops.loads")[0],
             "received_at": moment(at),
             "source": "web",
             "is_test": True,
@@ -454,6 +454,7 @@ def test_a_frame_nobody_can_decode_does_not_stop_the_slot(road):
 
 def test_refused_rows_are_found_and_the_rest_is_loaded(road):
     """Bisection finds exactly the rows; each is a dead letter with its reason and body; the books balance."""
+    road.forget_days()
     events = [event(click_text="bad" if n in {3, 4, 17} else "good") for n in range(20)]
     road.reset_later("alter table raw.events drop constraint no_bad")
     road.admin.execute("alter table raw.events add constraint no_bad check (click_text <> 'bad')")
@@ -510,6 +511,7 @@ def test_a_database_in_the_way_is_not_the_rows_fault(road):
 
 def test_a_day_far_away_makes_no_partition(road):
     """A clock that jumped to 2099 is said, and leaves no partition behind."""
+    road.forget_days()
     road.spool.clock.step(70 * 365 * 86_400)
     number = road.spool.write(event())
     with pytest.raises(psycopg.errors.RaiseException, match="check the clocks"):
@@ -562,6 +564,7 @@ def test_two_loaders_at_once_load_once(road):
     """One of them loads, the other finds it done; nobody fails, nothing is twice."""
     events = [event() for _ in range(50)]
     number = road.spool.write(Sent(events))
+    road.forget_days()
     start = threading.Barrier(4)
     found: list = []
 
@@ -609,6 +612,7 @@ def test_a_second_loader_waits_and_then_stands_back(road):
 def test_a_loader_that_dies_in_the_middle_leaves_nothing(road):
     """The backend is terminated inside the transaction: no row, no ledger, no partition half made."""
     number = road.spool.write(Sent([event() for _ in range(5)]))
+    road.forget_days()
     road.admin.execute(
         "create function raw.die() returns trigger language plpgsql security definer as"
         " $$ begin perform pg_terminate_backend(pg_backend_pid()); return new; end $$"

@@ -154,7 +154,9 @@ def test_the_reader_reads_clean_and_nothing_else(admin):
 def test_new_partitions_are_readable(admin):
     """A day made later can be read by the reader as the table itself."""
     admin.execute("select ops.ensure_clean_partition(current_date)")
-    [(child,)] = admin.execute("select inhrelid::regclass::text from pg_inherits where inhparent = 'clean.events'::regclass")
+    [(child,)] = admin.execute(
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'clean.events'::regclass"
+    )
     [(readable,)] = admin.execute("select has_table_privilege('sillok_reader', %s, 'SELECT')", (child,))
     assert readable
 
@@ -213,12 +215,12 @@ def test_a_functions_owner_cannot_be_tricked(admin):
 
 
 def test_every_table_and_column_is_explained(admin):
-    """What an operator sees with `\\d+` says what it is."""
+    """What an operator sees in psql says what it is."""
     bare = admin.execute(
         "select c.oid::regclass, a.attname from pg_class c"
         " left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
         " where c.relkind in ('r', 'p', 'v') and not c.relispartition"
         " and c.relnamespace::regnamespace::text in ('raw', 'clean', 'ops')"
-        " and (obj_description(c.oid) is null or col_description(c.oid, a.attnum) is null)"
+        " and (obj_description(c.oid) is null or c.relkind <> 'v' and col_description(c.oid, a.attnum) is null)"
     ).fetchall()
     assert bare == []

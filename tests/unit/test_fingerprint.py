@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.event import Fields, StoredEvent
@@ -43,6 +43,7 @@ def test_id_hash_is_the_low_half_of_the_id(event_id, expected):
     assert id_hash(event_id) == expected
 
 
+@settings(deadline=None)
 @given(st.uuids())
 def test_id_hash_fits_the_modulus(event_id):
     """Whatever the id, its hash is 0 … 2^64 - 1."""
@@ -96,6 +97,7 @@ def test_every_field_has_a_value_to_differ_by():
         msgspec.convert({"event_id": ID, "time": 1, "event_type": "click", name: OTHER.get(name, "other")}, StoredEvent)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8)))
 def test_content_hash_fits_a_bigint(props):
     """Whatever the content, PostgreSQL's bigint holds its hash."""

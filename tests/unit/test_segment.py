@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import SpoolFormatError
@@ -285,6 +285,7 @@ metas = st.builds(
 frames = st.builds(Frame, st.integers(-(2**63), 2**63 - 1), st.binary(max_size=50), st.binary(max_size=200))
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=6))
 def test_frames_come_back_as_they_were_packed(packed):
     """Whatever the bytes in them, frames are split where they were joined."""
@@ -292,6 +293,7 @@ def test_frames_come_back_as_they_were_packed(packed):
     assert list(iter_frames(payload)) == packed
 
 
+@settings(deadline=None)
 @given(st.lists(frames, min_size=1, max_size=4), st.data())
 def test_a_payload_cut_anywhere_else_is_an_error(packed, data):
     """Lengths that do not add up are never papered over."""
@@ -302,6 +304,7 @@ def test_a_payload_cut_anywhere_else_is_an_error(packed, data):
         list(iter_frames(b"".join(parts)[:cut]))
 
 
+@settings(deadline=None)
 @given(metas)
 def test_a_frames_meta_comes_back_as_it_was(meta):
     """What the server knows of a batch survives the disk."""

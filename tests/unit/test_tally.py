@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.fingerprint import HASH_MODULUS, id_hash
@@ -50,6 +50,7 @@ def test_sums_are_modulo_2_64():
     assert tally.total("accepted") == (2, 2**64 - 2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"), st.integers(0, 2**64 - 1)), max_size=12), st.data())
 def test_merging_counts_what_was_counted(cells, data):
     """Cut anywhere, in any order: two tallies merged are one tally of it all."""
