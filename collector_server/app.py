@@ -6,6 +6,7 @@ more than they do. What is not on the wire of the contract is answered 404.
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
 from collector_server.keys import KeyRing, WriteKey, is_loopback
+from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from contract.errors import SpoolUnavailable
@@ -29,6 +31,7 @@ EVENTS_PATH: Final = "/v1/events"
 _INLINE_BYTES_MAX: Final = 64 * 1024
 _RETRY_AFTER_S: Final = 2
 _USER_AGENT_CHARS_MAX: Final = 1024
+_USER_AGENTS_REMEMBERED: Final = 4096
 _PREFLIGHT_SECONDS: Final = 86_400
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -46,12 +49,14 @@ class Collector:
         settings: CollectorSettings,
         keys: KeyRing,
         decoder: BatchDecoder,
+        masker: Masker,
         submit: Submit,
         counters: Counters,
     ) -> None:
         self._settings = settings
         self._keys = keys
         self._decoder = decoder
+        self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
         self._counters = counters
         self._in_flight_bytes = 0
@@ -96,7 +101,7 @@ class Collector:
                 body = await self._decompress(body, encoding)
             decoded = self._decoder.decode(body)
             self._charge(key, decoded.received)
-            pending = Pending(_meta(request, key, decoded), decoded.body, decoded.counts)
+            pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
             await self._make_durable(pending)
         finally:
             self._in_flight_bytes -= budget
@@ -171,6 +176,19 @@ class Collector:
         except SpoolUnavailable as error:
             raise Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=_RETRY_AFTER_S) from None
 
+    def _meta(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMeta:
+        user_agent = request.headers.get("User-Agent")
+        return FrameMeta(
+            source=key.source,
+            received=decoded.received,
+            accepted=decoded.accepted,
+            is_test=key.is_test,
+            relay=key.relay,
+            ip=request.remote,
+            user_agent=self._masked_user_agent(user_agent) if user_agent else None,
+            rejects=decoded.rejects,
+        )
+
     def _preflight(self, request: web.BaseRequest) -> web.Response:
         origin = request.headers.get("Origin", "")
         if not self._keys.any_allows_origin(origin):
@@ -198,19 +216,9 @@ def resolve(batches: list[Pending], error: BaseException | None) -> None:
             pending.waiter.set_exception(error)
 
 
-def _meta(request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMeta:
-    user_agent = request.headers.get("User-Agent")
-    return FrameMeta(
-        source=key.source,
-        received=decoded.received,
-        accepted=decoded.accepted,
-        is_test=key.is_test,
-        relay=key.relay,
-        ip=request.remote,
-        # A header's bytes need not be UTF-8; what is not is replaced, because a text column holds it.
-        user_agent=user_agent[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode() if user_agent else None,
-        rejects=decoded.rejects,
-    )
+def _stored_user_agent(masker: Masker, header: str) -> str:
+    """Return what a text column may hold: cut, well-formed, and without personal data."""
+    return masker.text(header[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode())
 
 
 def _accepted(accepted: int, rejects: list[Reject], receipt: str) -> web.Response:

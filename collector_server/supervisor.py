@@ -105,6 +105,7 @@ class Supervisor:
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
+        _check_keys([key.key for key in serve.keys])
         # An unwritable folder or a foreign spool is said before anything starts.
         self._spool = SpoolFolder(Path(spool.folder))
         self._workers = [
@@ -180,6 +181,12 @@ class Supervisor:
     async def _metrics(self, _request: web.Request) -> web.Response:
         text = render([w.snapshot for w in self._workers], sum(w.restarts for w in self._workers))
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    """Raise SettingsError when one key stands twice: the later would silently be the only one."""
+    if len(set(keys)) < len(keys):
+        raise SettingsError("[serve.keys] has the same key twice: give each source a key of its own")
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:

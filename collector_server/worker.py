@@ -88,10 +88,12 @@ async def _serve(order: WorkerOrder) -> int:
     recover_slot(folder, OsClock().wall_us())
     writer = SpoolWriter(folder, order.spool, on_durable)
     writer.start()
+    masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
         order.serve,
         KeyRing(order.serve.keys, order.serve.workers),
-        BatchDecoder(Masker(order.serve.query_values_kept, order.serve.account_patterns), order.serve.batch_events_max),
+        BatchDecoder(masker, order.serve.batch_events_max),
+        masker,
         writer.submit,
         counters,
     )

@@ -67,6 +67,7 @@ class SpoolWriter:
     def start(self) -> None:
         """Open the first segment and start the thread; raise OSError when the disk refuses."""
         self._open_segment(step_us=0)
+        self._check_disk()
         self._thread.start()
 
     def submit(self, pending: Pending) -> None:

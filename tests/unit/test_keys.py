@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector_server.keys import Bucket, KeyRing, is_loopback
-from collector_server.settings import DEMO_KEY, KeyKind, WriteKeySettings
+from collector_server.settings import DEMO_KEY, CollectorSettings, KeyKind, WriteKeySettings
+from collector_server.supervisor import Supervisor
+from contract.errors import SettingsError
+from storage.spool.settings import SpoolSettings
 
 ORIGIN = "https://m.example.com"
 
@@ -182,3 +185,10 @@ def test_this_machines_own_addresses_are_loopback(address: str):
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.168.0.1", "0.0.0.0", "::", "2001:db8::1", "", "localhost", None])
 def test_anything_else_is_not_loopback(address: str | None):
     assert not is_loopback(address)
+
+
+def test_a_key_that_stands_twice_in_the_settings_is_refused(tmp_path):
+    """The later entry would silently be the only one, with the wrong source on every event."""
+    serve = CollectorSettings(keys=(key(source="app"), key(source="web")))
+    with pytest.raises(SettingsError, match="the same key twice"):
+        Supervisor(serve, SpoolSettings(folder=str(tmp_path / "spool")), "info")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from collector_server.app import _stored_user_agent
 from collector_server.mask import Masker, has_resident_number
 from collector_server.settings import CollectorSettings
 
@@ -323,3 +324,10 @@ def test_keys_and_values_of_every_depth_are_masked():
 def test_a_mask_is_never_suspicious_itself():
     for mask in sorted({m for _, text in PERSONAL for m in re.findall(r"\[\w+\]", text)}):
         assert not any(map(MASKER.suspicious, list(bodies(mask))))
+
+
+def test_a_user_agent_header_is_masked_and_made_storable_before_the_disk():
+    """A header is text of the client's like any other; its bytes need not even be UTF-8."""
+    stored = _stored_user_agent(MASKER, "App/1.0 900101-1234567 a@b.kr \udcff " + "x" * 2000)
+    assert stored.startswith("App/1.0 [rrn] [email] ? xxx")
+    assert len(stored) <= 1024
