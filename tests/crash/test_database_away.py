@@ -77,8 +77,8 @@ def database(
     ("how", "seconds"),
     [
         ("stopped", 10),
-        ("killed", 4),
-        ("hanging", 6),
+        ("killed", 3),
+        ("hanging", 4),
         pytest.param("stopped", 60, marks=pytest.mark.soak),
         pytest.param("killed", 60, marks=pytest.mark.soak),
         pytest.param("hanging", 60, marks=pytest.mark.soak),

@@ -244,12 +244,14 @@ def test_pending_in_a_final_minute_is_a_difference(day):
 def test_a_registered_silent_slot_holds_the_watermark(road):
     """A slot that exists and has finished nothing may hold anything: nobody's minutes are final."""
     silent = Spool(road.spool.path, slot=1)
-    road.spool.write(Sent([event()], at_us=NOON))
-    road.register(silent)
-    road.load()
-    road.process()
-    assert watermark(road) == {"finished_until": None, "all_final": False}
-    assert not road.books().final
+    with road.spool.living() as living:
+        living.send(Sent([event()], at_us=NOON))
+        living.seal()
+        road.register(silent)
+        road.load()
+        road.process()
+        assert watermark(road) == {"finished_until": None, "all_final": False}
+        assert not road.books().final
 
 
 def test_the_watermark_is_the_slowest_slots(road):

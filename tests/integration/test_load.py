@@ -287,8 +287,9 @@ def test_a_batch_received_before_its_segment_was_opened_finds_its_day(road):
             living.writer._settings = msgspec.structs.replace(living.writer._settings, heartbeat_ms=10**9)
             road.spool.clock.advance(1)
         assert pending.waiter.wait(20)
-    reports = road.load()
-    assert sum(report.loaded for report in reports) == 1
+    load_segment(road.loader, road.spool.folder, 1)
+    road.forget_days()
+    assert sum(report.loaded for report in road.load()) == 1
     assert road.values("select event_id from raw.events") == [stored.event_id]
 
 

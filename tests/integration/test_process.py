@@ -188,7 +188,8 @@ def test_the_same_id_of_another_source_is_another_event(road):
     """The key is source and event_id: apps do not know each other's ids."""
     stored = event()
     road.send(Sent([stored], at_us=NOON), Sent([stored], at_us=NOON + 1, source="app"))
-    assert counts(road) == {"clean": 2, "duplicate": 0, "dead": 0}
+    road.send(Sent([stored], at_us=NOON + 2, source="mts"))
+    assert counts(road) == {"clean": 3, "duplicate": 0, "dead": 0}
     assert road.books().balanced
 
 

@@ -297,7 +297,7 @@ def test_a_visitor_without_id_is_address_and_agent_of_a_day(road):
     visitors = {row["session_id"]: row["visitor_id"] for row in sessions(road)}
     assert visitors[found[same[0].event_id]] == visitors[found[late.event_id]]
     assert visitors[found[late.event_id]] != visitors[found[early.event_id]]
-    assert all(len(v) == 32 and "192" not in v for v in visitors.values())
+    assert all(len(visitor) == 32 for visitor in visitors.values())
     assert ip_address("192.0.2.1") in road.values("select ip from clean.events")
 
 

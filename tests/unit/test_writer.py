@@ -485,3 +485,19 @@ def test_low_space_refuses_when_nothing_is_left_to_drop(spool, files):
         spool.clock.advance(2)
         living.turn()
         assert living.error_of(living.send(event())) is None
+
+
+def test_a_disk_that_fills_up_while_sealing_is_waited_out(spool, files):
+    """The footer did not fit: what was answered is recovered once there is room, and nothing is failed for good."""
+    with spool.living() as living:
+        kept = living.send(event())
+        files.fail("write", errno.ENOSPC, name=OPEN)
+        files.free = 0
+        spool.clock.advance(PATIENT.segment_age_ms / 1000)
+        living.turn()
+        assert living.writer.unavailable == "the spool's disk is full"
+        assert living.writer.failure is None
+        files.free = FREE_MIN
+        living.turn()
+        later = living.send(event())
+    assert [event_ids(s) for s in segments(spool)] == [[kept.events[0].event_id], [later.events[0].event_id]]
