@@ -500,4 +500,4 @@ def test_a_disk_that_fills_up_while_sealing_is_waited_out(spool, files):
         files.free = FREE_MIN
         living.turn()
         later = living.send(event())
-    assert [event_ids(s) for s in segments(spool)] == [[kept.events[0].event_id], [later.events[0].event_id]]
+    assert [event_ids(s) for s in segments(spool)] == [[first_id(kept)], [first_id(later)]]
