@@ -104,11 +104,11 @@ def test_up_starts_again_what_is_killed_and_can_be_killed_itself(
             driver.wait_for_more(100)
             up.kill_process(*up.children(part))
             wait_until(lambda part=part: up.children(part), f"another `sillok {part}`")
-        driver.wait_for_more(400)
+        driver.wait_for_more(500)
         up.kill(whole_tree=False)
         up.start()
         machine.wait_until_ready(up)
-        driver.wait_for_more(400)
+        driver.wait_for_more(500)
     assert up.terminate() == 0
     postgres = make_postgres(machine.folder / "postgres")
     machine = make_machine(postgres.start())

@@ -306,7 +306,7 @@ def test_a_visitor_without_id_is_address_and_agent_of_a_day(road):
 
 def test_a_late_event_bridges_two_sessions(road):
     """They become one: the events move, the emptied session is gone, nothing else is touched."""
-    events = [at(0), at(50 * MINUTE), at(25 * MINUTE), at(50 * MINUTE, anonymous_id="w")]
+    events = [at(0), at(50 * MINUTE), at(25 * MINUTE), at(51 * MINUTE, anonymous_id="w")]
     send(road, events[0], events[1], events[3])
     assert grouped(road, events[:2] + events[3:]) == [[0], [1], [2]]
     before = [row for row in sessions(road) if row["visitor_id"] == "w"]
