@@ -47,15 +47,19 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def template(postgres: str) -> str:
-    """Return the name of a migrated database that fresh ones are copied from in milliseconds."""
+def make_template(postgres: str) -> str:
+    """Make a migrated database on this server that fresh ones are copied from in milliseconds; return its name."""
     name = f"sillok_template_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"create database {name}")
     with connect(with_database(postgres, name)) as connection:
         list(migrate(connection))
     return name
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    return make_template(postgres)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from storage.embedded import EmbeddedPostgres
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
 from storage.spool.frame import decode_meta
 from storage.spool.reader import read_segment
-from tests.conftest import free_port, without_fsync
+from tests.builders import Road, fresh_database, on_road
+from tests.conftest import free_port, make_template, without_fsync
 from tests.postgres15 import DebianPostgres
 
 # Stands in every body that the tests send: no answer and no log line may repeat it.
@@ -345,3 +346,23 @@ def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     without_fsync(dsn)
     yield dsn
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """Return a template of this server: the one of the other tests is on a server of theirs."""
+    return make_template(postgres)
+
+
+@pytest.fixture(scope="module")
+def database(postgres: str, template: str) -> Iterator[str]:
+    """Yield the DSN of a database that one module's tests share, one after the other."""
+    with fresh_database(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def road(database: str, tmp_path: Path) -> Iterator[Road]:
+    """Yield the way from a spool of the test's own to the books, in an empty database."""
+    with on_road(database, tmp_path / "spool") as opened:
+        yield opened

@@ -9,7 +9,7 @@ from contract.event import ClientReport, StoredContext
 from contract.fingerprint import id_hash
 from processor.books import IDENTITIES, Books, ClientAccount, Difference, read_books
 from storage.spool.frame import Reject
-from tests.builders import Road, Sent, Spool, event, fresh_database, moment, new_id, on_road, today_us
+from tests.builders import Road, Sent, Spool, event, moment, new_id, today_us
 
 NOON = today_us(12)
 MINUTE_US = 60_000_000
@@ -22,18 +22,6 @@ DEAD = "dead-lettered = rows of ops.dead_letters"
 DUPLICATE = "duplicate = rows of ops.duplicates"
 RECEIVED = "received = accepted + rejected"
 REJECTED = "rejected = rows of ops.rejected"
-
-
-@pytest.fixture(scope="module")
-def database(postgres, template):
-    with fresh_database(postgres, template) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def road(database, tmp_path):
-    with on_road(database, tmp_path / "spool") as opened:
-        yield opened
 
 
 REJECT = Reject(index=9, code="missing_field", field="events[9].time", message="Missing")

@@ -30,9 +30,7 @@ from tests.builders import (
     Spool,
     event,
     flip_bit,
-    fresh_database,
     moment,
-    on_road,
     pieces,
     today_us,
 )
@@ -56,18 +54,6 @@ NASTY = [
     "",
     " ",
 ]
-
-
-@pytest.fixture(scope="module")
-def database(postgres, template):
-    with fresh_database(postgres, template) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def road(database, tmp_path):
-    with on_road(database, tmp_path / "spool") as opened:
-        yield opened
 
 
 def raw(road: Road) -> list[dict]:

@@ -13,24 +13,12 @@ from contract.fingerprint import HASH_MODULUS, id_hash
 from processor.run import Processor
 from processor.settings import ProcessSettings
 from storage.postgres import connect, read_sql
-from tests.builders import DAY_US, KST, Road, Sent, event, fresh_database, moment, on_road, today_us
+from tests.builders import DAY_US, KST, Road, Sent, event, moment, today_us
 
 NOON = today_us(12)
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
 )
-
-
-@pytest.fixture(scope="module")
-def database(postgres, template):
-    with fresh_database(postgres, template) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def road(database, tmp_path):
-    with on_road(database, tmp_path / "spool") as opened:
-        yield opened
 
 
 def counts(road: Road) -> dict[str, int]:

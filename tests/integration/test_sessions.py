@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.event import StoredEvent
-from tests.builders import KST, Road, Sent, event, fresh_database, moment, new_id, on_road, today_us
+from tests.builders import KST, Road, Sent, event, moment, new_id, today_us
 
 S = 1_000_000
 MINUTE = 60 * S
@@ -20,18 +20,6 @@ HOUR = 60 * MINUTE
 # Everything is received at one time; what happened when is the client's to say.
 RECEIVED = today_us(12)
 BASE = RECEIVED - 48 * HOUR
-
-
-@pytest.fixture(scope="module")
-def database(postgres, template):
-    with fresh_database(postgres, template) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def road(database, tmp_path):
-    with on_road(database, tmp_path / "spool") as opened:
-        yield opened
 
 
 def at(us: int, **fields: Any) -> StoredEvent:
