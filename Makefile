@@ -29,7 +29,7 @@ format: $(READY)
 
 bench: $(READY) ## figures, never a verdict
 	$(BIN)/python -m tests.benchmarks.collector
-	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc
+	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
 
 soak: $(READY) ## the crash tests for minutes instead of seconds
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
