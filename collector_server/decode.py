@@ -2,8 +2,8 @@
 
 Two roads, one decoder:
 
-- The straight road: nothing in the body is suspicious, and it decodes as a `Batch` in one call. Its
-  bytes are stored as they came.
+- The straight road: nothing in the body is suspicious, and it decodes in one call, by the rules of `Batch`,
+  ids and types checked for all events at once. Its bytes are stored as they came.
 - The repairing road, taken by everything else: the envelope first, then each event on its own, so that
   one bad event never costs its neighbours. Texts are cut, masked and sanitised, unknown keys move into
   `props`, and what still breaks a rule is rejected. The repaired batch is stored instead.

@@ -17,8 +17,6 @@ from storage.postgres import read_sql
 # About 1 KB an entry: 200 MB at the very most, a few MB in practice.
 _REMEMBERED: Final = 100_000
 
-UrlKey = tuple[str, str, str, str, str, str, str]
-
 
 class Dictionaries:
     """What the processor has already parsed."""

@@ -61,8 +61,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what takes minutes, unless `-m soak` or SILLOK_TEST_SOAK asks for it."""
-    if os.environ.get("SILLOK_TEST_SOAK") or "soak" in config.option.markexpr:
+    """Skip what takes minutes, unless `-m soak` or TEST_SOAK asks for it."""
+    if os.environ.get("TEST_SOAK") or "soak" in config.option.markexpr:
         return
     for item in items:
         if item.get_closest_marker("soak") and Path(__file__).parent in item.path.parents:
