@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Encoded events of one context; without events it stands for a report alone."""
+    """Encoded events of one context; without events it stands for a report alone.
 
-    __slots__ = ("bytes", "context", "due", "events")
+    `in_doubt`: it was tried and no answer says what became of it, so the collector may have its events.
+    """
+
+    __slots__ = ("bytes", "context", "due", "events", "in_doubt")
 
     def __init__(self, context: bytes, due: float, events: list[bytes] | None = None) -> None:
         self.context = context
         self.due = due
         self.events: list[bytes] = [] if events is None else events
         self.bytes = sum(map(len, self.events))
+        self.in_doubt = False
 
 
 class Figures(NamedTuple):
@@ -64,6 +68,7 @@ class Queue:
         self._bytes = 0
         self._created = 0
         self._pending = 0
+        self._left_in_doubt = 0  # of those pending: given up, but the collector may have them
         self._dropped: dict[str, int] = {}
         self._reported = Figures(0, 0, {})  # what a 200 last answered
 
@@ -108,7 +113,7 @@ class Queue:
         with self._lock:
             self._cut_all()
             target = self._let_in()
-            return self._settled.wait_for(lambda: self._let_in() - self._pending >= target, timeout_s)
+            return self._settled.wait_for(lambda: self._let_in() - self._waiting() >= target, timeout_s)
 
     def close(self, deadline: float) -> None:
         """Take no more events; have the sender work without waiting for company, until the deadline."""
@@ -120,7 +125,7 @@ class Queue:
             self._wake.notify()
 
     def give_up(self) -> None:
-        """Drop what waits. A batch that is with the transport stays pending until its fate is known."""
+        """Drop what waits, but for a batch that is with the transport: its answer decides."""
         with self._lock:
             self._give_up()
 
@@ -187,7 +192,9 @@ class Queue:
             self._remove(batch)
             middle = len(batch.events) // 2
             for half in (batch.events[middle:], batch.events[:middle]):
-                self._cut.appendleft(Batch(batch.context, batch.due, half))
+                part = Batch(batch.context, batch.due, half)
+                part.in_doubt = batch.in_doubt
+                self._cut.appendleft(part)
             self._bytes += batch.bytes
             self._end_try()
 
@@ -201,9 +208,10 @@ class Queue:
                 self._reported = figures
             self._flying = False
 
-    def keep(self) -> None:
-        """Leave the tried batch in its place: it was not accepted."""
+    def keep(self, batch: Batch, *, in_doubt: bool) -> None:
+        """Leave the tried batch in its place: it was refused for now, or nobody said what became of it."""
         with self._lock:
+            batch.in_doubt |= in_doubt
             self._end_try()
 
     # --- with the lock held
@@ -223,13 +231,13 @@ class Queue:
         return Batch(b"", now) if self._must_report() else None
 
     def _must_report(self) -> bool:
-        """Whether nothing is pending, yet the collector does not know the figures.
+        """Whether nothing waits, yet the collector does not know the figures.
 
         While running, a `pending` that has since arrived needs no request of its own: the collector can
         count what arrived. A drop does, because nothing else may follow it.
         """
         figures = self._figures()
-        if figures.pending:
+        if self._waiting():
             return False
         if not self._closing:
             return (figures.created, figures.dropped) != (self._reported.created, self._reported.dropped)
@@ -260,6 +268,11 @@ class Queue:
             self._give_up()
 
     def _give_up(self) -> None:
+        """Count what waits as dropped.
+
+        Events in doubt are not: were they dropped here and arrived there, the account would exceed what was
+        created. They stay pending, and the collector, which knows what arrived, settles them.
+        """
         self._gave_up = True
         flying = self._cut.popleft() if self._flying else None
         given_up = [*self._cut, *self._open.values()]
@@ -269,8 +282,10 @@ class Queue:
         if flying is not None:
             self._cut.append(flying)
             self._bytes = flying.bytes
-        if given_up:
-            self._drop("closed", sum(len(batch.events) for batch in given_up))
+        self._left_in_doubt += sum(len(batch.events) for batch in given_up if batch.in_doubt)
+        if dropped := sum(len(batch.events) for batch in given_up if not batch.in_doubt):
+            self._drop("closed", dropped)
+        self._settled.notify_all()
 
     def _drop(self, reason: str, count: int) -> None:
         self._dropped[reason] = self._dropped.get(reason, 0) + count
@@ -279,6 +294,9 @@ class Queue:
 
     def _figures(self) -> Figures:
         return Figures(self._created, self._pending, dict(self._dropped))
+
+    def _waiting(self) -> int:
+        return self._pending - self._left_in_doubt
 
     def _let_in(self) -> int:
         return self._created - self._dropped.get("queue_full", 0)

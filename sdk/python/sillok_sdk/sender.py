@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sillok_sdk.trouble import Troubles
-from sillok_sdk.wire import Envelope, Order, order
+from sillok_sdk.wire import Envelope, Order, in_doubt, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,7 +89,7 @@ class Sender:
         try:
             answer = self._transport.send(body, headers, self._timeout_s())
         except Exception as error:  # noqa: BLE001  whatever went wrong, it was not an answer
-            self._queue.keep()
+            self._queue.keep(batch, in_doubt=True)
             return self._back_off("no_answer", f"{type(error).__name__}; events wait and are sent again")
         return self._obey(batch, figures, answer)
 
@@ -105,7 +105,7 @@ class Sender:
             self._failures = 0
             self._divide(batch, figures, status)
             return Pause()
-        self._queue.keep()
+        self._queue.keep(batch, in_doubt=in_doubt(status))
         if asked is Order.PLAIN and self._gzip_bytes_min is not None:
             self._gzip_bytes_min = None
             return Pause()

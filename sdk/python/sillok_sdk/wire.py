@@ -50,6 +50,14 @@ def order(status: int) -> Order:
     return _ORDERS.get(status, Order.RETRY)
 
 
+def in_doubt(status: int) -> bool:
+    """Return whether events may have been kept although the answer was not 200.
+
+    A proxy's 502 hides the collector's answer; a 503 may follow a write that reached the disk after all.
+    """
+    return status == 503 or order(status) is Order.RETRY  # noqa: PLR2004  see _ORDERS
+
+
 def context_members(context: Mapping[str, Any]) -> bytes:
     """Return the context as JSON without its braces; equal contexts give equal bytes."""
     return encode(dict(sorted(context.items())))[1:-1]

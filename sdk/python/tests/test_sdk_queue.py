@@ -119,7 +119,7 @@ def test_a_tried_batch_stays_first():
     queue.add(b"first", b'"x":1}')
     clock.now += 1.0
     first = queue.take()
-    queue.keep()
+    queue.keep(first, in_doubt=True)
     for _ in range(3):
         queue.add(b"later", b'"x":1}')
     clock.now += 60.0
@@ -168,16 +168,39 @@ def test_closing_gives_up_at_the_deadline_and_counts_what_it_gave_up():
     assert queue.figures() == (7, 0, {"closed": 4})
 
 
-def test_what_was_in_flight_at_the_deadline_and_failed_is_given_up_too():
-    for fail in ("keep", "split"):
+def test_what_was_in_flight_at_the_deadline_and_was_refused_is_given_up_too():
+    for refuse in (lambda queue, batch: queue.keep(batch, in_doubt=False), Queue.split):
         queue, clock = rig(queue_events_max=100)
         for _ in range(7):
             queue.add(b"c", b'"x":1}')
         queue.close(clock.now + 1.0)
         flying = queue.take()
         queue.give_up()
-        queue.keep() if fail == "keep" else queue.split(flying)
+        refuse(queue, flying)
         assert queue.figures() == (7, 0, {"closed": 7})
+
+
+def test_what_the_collector_may_have_is_never_counted_as_dropped():
+    """Were it dropped here and arrived there, more would be accounted for than was created."""
+    for fail_before_the_deadline in (True, False):
+        queue, clock = rig(queue_events_max=100)
+        for _ in range(7):
+            queue.add(b"c", b'"x":1}')
+        queue.close(clock.now + 1.0)
+        flying = queue.take()
+        if fail_before_the_deadline:
+            queue.keep(flying, in_doubt=True)
+            queue.split(queue.take())  # the halves of a batch in doubt are in doubt
+            clock.now += 1.0
+        else:
+            queue.give_up()
+            queue.keep(flying, in_doubt=True)
+        report = queue.take()
+        assert report.events == []
+        assert queue.figures() == (7, 3, {"closed": 4})
+        queue.acknowledge(report, queue.figures())
+        assert queue.take() is None
+        assert queue.flush(None)  # nobody waits for what is settled elsewhere
 
 
 def test_an_event_after_close_is_counted_as_closed():

@@ -69,7 +69,10 @@ def test_events_after_close_are_counted_and_reported_by_the_next_close(collector
 
 
 def test_closing_in_time_reports_what_was_given_up(collector, make_client):
-    """A collector that is alive but slow hears how many events it will never get."""
+    """A collector that is alive but slow hears how many events it will never get.
+
+    The one in flight at the deadline may have arrived or not: it stays pending, for the collector to settle.
+    """
     collector.answer = lambda request: (time.sleep(0.1 if request.events else 0), (200, {}))[1]
     client = make_client(batch_events=1, context={"platform": "server"})
     for _ in range(100):
@@ -77,6 +80,9 @@ def test_closing_in_time_reports_what_was_given_up(collector, make_client):
     started = time.monotonic()
     assert not client.close(timeout_ms=1_000)
     assert time.monotonic() - started < 1.5
+    collector.wait_for(lambda c: not c.requests[-1].events)
     report = collector.final_report()
-    assert report["pending"] == 0
-    assert report["dropped"]["closed"] == 100 - len(collector.ids())
+    dropped = report["dropped"]["closed"]
+    assert report["pending"] <= 1
+    assert dropped > 50
+    assert dropped + report["pending"] >= 100 - len(collector.ids()) >= dropped
