@@ -261,9 +261,8 @@ class Road:
         self.admin = connect(dsn)
         self.loader = connect(dsn, role="sillok_loader")
         self._processor = Processor(ProcessSettings(), dsn)
-        connection = self._processor._connect()
-        assert connection is not None
-        self.processor = connection
+        # A backend ends a moment after its client has gone: the road before may still hold the lock.
+        self.processor = eventually(self._processor._connect, "another processor works in this database")
         self._dictionaries = Dictionaries(ChannelRules.load())
 
     def forget_days(self) -> None:

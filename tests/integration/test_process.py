@@ -13,7 +13,7 @@ from contract.fingerprint import HASH_MODULUS, id_hash
 from processor.run import Processor
 from processor.settings import ProcessSettings
 from storage.postgres import connect, read_sql
-from tests.builders import DAY_US, KST, Road, Sent, event, moment, today_us
+from tests.builders import DAY_US, KST, Road, Sent, event, eventually, moment, today_us
 
 NOON = today_us(12)
 CHROME = (
@@ -461,7 +461,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(road, table):
     assert everything(road) == before
     road.admin.execute(f"drop trigger die on {table}")
     road.processor.close()
-    road.processor = Processor(ProcessSettings(), road.dsn)._connect()
+    road.processor = eventually(Processor(ProcessSettings(), road.dsn)._connect)
     [report] = road.process()
     assert (report.clean, report.duplicates) == (2, 1)
     assert road.books().balanced
