@@ -11,8 +11,8 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from msgspec import json
 
+from collector_server.answer import accepted_body, answer_accepted, answer_refused
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
@@ -22,7 +22,7 @@ from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from contract.errors import SpoolUnavailable
 from storage.spool.active import Pending
-from storage.spool.frame import FrameMeta, Reject
+from storage.spool.frame import FrameMeta
 
 log: Final = structlog.get_logger()
 
@@ -34,9 +34,6 @@ _USER_AGENT_CHARS_MAX: Final = 1024
 _USER_AGENTS_REMEMBERED: Final = 4096
 _PREFLIGHT_SECONDS: Final = 86_400
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-# After these nobody knows where the next request begins.
-_CLOSING: Final = frozenset({Refusal.BODY_TIMEOUT, Refusal.BODY_CUT_SHORT, Refusal.BAD_REQUEST, Refusal.INTERNAL})
 
 Submit = Callable[[Pending], None]
 
@@ -60,6 +57,7 @@ class Collector:
         self._submit = submit
         self._counters = counters
         self._in_flight_bytes = 0
+        self._turn: list[Pending] = []
         self.stopping = False
 
     @property
@@ -69,15 +67,18 @@ class Collector:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
+        origin = request.headers.get("Origin")
         key: WriteKey | None = None
+        response: web.StreamResponse
         try:
             if request.path != EVENTS_PATH:
                 raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} here")
-            if request.method == "OPTIONS":
-                response = self._preflight(request)
-            elif request.method == "POST":
-                key = self._authenticate(request)
-                response = await self._events(request, key)
+            if request.method == "POST":
+                key = self._authenticate(request, origin)
+                body = await self._events(request, key)
+                response = answer_accepted(request, body, plain=origin is None and not self.stopping)
+            elif request.method == "OPTIONS":
+                response = self._preflight(origin or "")
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
@@ -85,10 +86,12 @@ class Collector:
         if self.stopping:
             response.force_close()
         self._counters.count_request(response.status)
-        _allow_origin(request, response, key)
+        if origin is not None and key is not None and key.allows_origin(origin):
+            _allow_origin(response, origin)
         return response
 
-    async def _events(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
+    async def _events(self, request: web.BaseRequest, key: WriteKey) -> bytes:
+        """Make a batch durable; return the answer's body."""
         if self.stopping:
             raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         encoding = request.headers.get("Content-Encoding", "").lower()
@@ -96,7 +99,9 @@ class Collector:
             raise Refused(Refusal.UNKNOWN_ENCODING, "send gzip, deflate, zstd or no Content-Encoding")
         budget = self._reserve(request)
         try:
-            body = await self._read(request)
+            body = self._read_at_once(request)
+            if body is None:
+                body = await self._read(request)
             if encoding:
                 body = await self._decompress(body, encoding)
             decoded = self._decoder.decode(body)
@@ -106,9 +111,9 @@ class Collector:
         finally:
             self._in_flight_bytes -= budget
         self._counters.count_batch(key.source, decoded)
-        return _accepted(decoded.accepted, decoded.rejects, pending.receipt)
+        return accepted_body(decoded.accepted, decoded.rejects, pending.receipt)
 
-    def _authenticate(self, request: web.BaseRequest) -> WriteKey:
+    def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:
         header = request.headers.get("Authorization", "")
         text = (
             header[7:].strip()
@@ -120,7 +125,6 @@ class Collector:
             raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
         if key.loopback_only and not is_loopback(request.remote):
             raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
-        origin = request.headers.get("Origin")
         if origin is not None and not key.allows_origin(origin):
             raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`")
         return key
@@ -139,6 +143,16 @@ class Collector:
 
     def _body_too_large(self) -> Refused:
         return Refused(Refusal.TOO_LARGE, f"the body is over {self._settings.body_bytes_max} bytes: split the batch")
+
+    def _read_at_once(self, request: web.BaseRequest) -> bytes | None:
+        """Return the body if all of it has arrived with the head, as most do: no timer, no copy."""
+        content = request.content
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        body = content.read_nowait()
+        if len(body) > self._settings.body_bytes_max:
+            raise self._body_too_large()
+        return body
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:
@@ -169,12 +183,28 @@ class Collector:
 
     async def _make_durable(self, pending: Pending) -> None:
         """Return once the batch is on disk; the answer may follow."""
-        pending.waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        pending.waiter = loop.create_future()
+        self._turn.append(pending)
+        if len(self._turn) == 1:
+            loop.call_soon(self._hand_over)
         try:
-            self._submit(pending)
             await pending.waiter
         except SpoolUnavailable as error:
             raise Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=_RETRY_AFTER_S) from None
+
+    def _hand_over(self) -> None:
+        """Give the writer what one turn of the event loop brought.
+
+        Handed over one by one, the first would wake the writer's thread and the others miss its group: groups
+        of 6 instead of 30 under 32 connections, and twice the CPU for a request of one event.
+        """
+        batches, self._turn = self._turn, []
+        for pending in batches:
+            try:
+                self._submit(pending)
+            except SpoolUnavailable as error:
+                resolve([pending], error)
 
     def _meta(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMeta:
         user_agent = request.headers.get("User-Agent")
@@ -189,8 +219,7 @@ class Collector:
             rejects=decoded.rejects,
         )
 
-    def _preflight(self, request: web.BaseRequest) -> web.Response:
-        origin = request.headers.get("Origin", "")
+    def _preflight(self, origin: str) -> web.Response:
         if not self._keys.any_allows_origin(origin):
             raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "no key may be used from this origin: see `origins`")
         return web.Response(
@@ -221,40 +250,8 @@ def _stored_user_agent(masker: Masker, header: str) -> str:
     return masker.text(header[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode())
 
 
-def _accepted(accepted: int, rejects: list[Reject], receipt: str) -> web.Response:
-    if not rejects:
-        body = b'{"accepted":%d,"rejected":[],"receipt":"%s"}' % (accepted, receipt.encode())
-    else:
-        listed = [
-            {
-                "index": r.index,
-                **({"event_id": r.event_id} if r.event_id else {}),
-                "code": r.code,
-                "field": r.field,
-                "message": r.message,
-            }
-            for r in rejects
-        ]
-        body = json.encode({"accepted": accepted, "rejected": listed, "receipt": receipt})
-    return web.Response(body=body, content_type="application/json")
-
-
-def answer_refused(refused: Refused) -> web.Response:
-    """Return the answer that says why."""
-    response = web.Response(status=refused.refusal.status, body=refused.body(), content_type="application/json")
-    if refused.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
-    if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "POST, OPTIONS"
-    if refused.refusal in _CLOSING:
-        response.force_close()
-    return response
-
-
-def _allow_origin(request: web.BaseRequest, response: web.StreamResponse, key: WriteKey | None) -> None:
-    """Let the page read the answer; never with credentials, only for an origin on the key's list."""
-    origin = request.headers.get("Origin")
-    if origin is not None and key is not None and key.allows_origin(origin):
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
-        response.headers["Vary"] = "Origin"
+def _allow_origin(response: web.StreamResponse, origin: str) -> None:
+    """Let the page read the answer; never with credentials."""
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    response.headers["Vary"] = "Origin"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from collector_server.settings import WriteKeySettings
@@ -63,6 +64,7 @@ class KeyRing:
         return any(key.allows_origin(origin) for key in self._keys.values())
 
 
+@lru_cache(1024)
 def is_loopback(address: str | None) -> bool:
     """Say whether a peer address is this machine's own."""
     try:

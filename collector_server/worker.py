@@ -23,7 +23,8 @@ import uvloop
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from collector_server.app import Collector, answer_refused, resolve
+from collector_server.answer import answer_refused
+from collector_server.app import Collector, resolve
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing

@@ -18,7 +18,7 @@ from contract.fingerprint import HASH_MODULUS
 from contract.outcome import Outcome
 from storage.spool.clock import Clock
 from storage.spool.folder import OPEN, SlotFolder
-from storage.spool.frame import FrameMeta, encode_meta, pack_frame
+from storage.spool.frame import FrameMeta, encode_meta, frame_parts
 from storage.spool.segment import (
     HEADER_BYTES,
     KIND_DATA,
@@ -79,15 +79,17 @@ class ActiveSegment:
         assert until_us >= self._until_us, "until_us never falls within a segment"  # noqa: S101
         tally = Tally()
         accepted = hash_sum = rejected = received = 0
+        receipt = f"{self.header.slot}.{self.header.segment}.{self._groups}."
+        parts: list[bytes] = []
         for index, pending in enumerate(batches):
+            parts += frame_parts(pending.received_at_us, encode_meta(pending.meta), pending.body)
             count, total = tally.add_batch(pending.received_at_us, pending.meta, pending.counts)
             accepted += count
             hash_sum += total
             rejected += len(pending.meta.rejects)
             received += pending.meta.received
-            pending.receipt = f"{self.header.slot}.{self.header.segment}.{self._groups}.{index}"
-        frames = [pack_frame(p.received_at_us, encode_meta(p.meta), p.body) for p in batches]
-        payload = self._compress(b"".join(frames))
+            pending.receipt = receipt + str(index)
+        payload = self._compress(b"".join(parts))
         header = GroupHeader(
             payload_bytes=len(payload),
             payload_crc=crc32(payload),

@@ -69,9 +69,14 @@ encode_meta = json.Encoder().encode
 decode_meta = json.Decoder(FrameMeta).decode
 
 
+def frame_parts(received_at_us: int, meta: bytes, body: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the frame in pieces, so that a group of them is copied once."""
+    return _PREFIX.pack(received_at_us, len(meta), len(body)), meta, body
+
+
 def pack_frame(received_at_us: int, meta: bytes, body: bytes) -> bytes:
     """Return the frame's bytes."""
-    return _PREFIX.pack(received_at_us, len(meta), len(body)) + meta + body
+    return b"".join(frame_parts(received_at_us, meta, body))
 
 
 def iter_frames(payload: bytes) -> Iterator[Frame]:

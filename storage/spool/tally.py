@@ -33,22 +33,21 @@ class Tally:
     """A running count; each stage of the pipeline keeps one of its own."""
 
     def __init__(self) -> None:
+        # Sums run free (an int never overflows) and are reduced when they are read.
         self._cells: dict[Key, list[int]] = {}
 
     def add(self, minute: int, source: str, event_type: str, outcome: str, events: int, hash_sum: int = 0) -> None:
         """Add `events` events whose id hashes sum to `hash_sum`."""
-        cell = self._cells.get((minute, source, event_type, outcome))
-        if cell is None:
-            self._cells[minute, source, event_type, outcome] = [events, hash_sum % HASH_MODULUS]
-        else:
-            cell[0] += events
-            cell[1] = (cell[1] + hash_sum) % HASH_MODULUS
+        self._add((minute, source, event_type, outcome), events, hash_sum)
 
     def add_counts(self, minute: int, source: str, outcome: str, counts: Counts) -> tuple[int, int]:
         """Add events that were counted by type; return how many there were and their hash sum."""
+        number = total = 0
         for event_type, (events, hash_sum) in counts.items():
-            self.add(minute, source, event_type, outcome, events, hash_sum)
-        return sum(n for n, _ in counts.values()), sum(h for _, h in counts.values()) % HASH_MODULUS
+            self._add((minute, source, event_type, outcome), events, hash_sum)
+            number += events
+            total += hash_sum
+        return number, total % HASH_MODULUS
 
     def add_events(
         self, minute: int, source: str, outcome: str, events: Iterable[Event | NamedEvent]
@@ -60,9 +59,9 @@ class Tally:
         """Add a batch as the door saw it: received, accepted by type, rejected."""
         minute = minute_of(received_at_us)
         if meta.received:
-            self.add(minute, meta.source, "", Outcome.RECEIVED, meta.received)
+            self._add((minute, meta.source, "", Outcome.RECEIVED), meta.received, 0)
         if meta.rejects:
-            self.add(minute, meta.source, "", Outcome.REJECTED, len(meta.rejects))
+            self._add((minute, meta.source, "", Outcome.REJECTED), len(meta.rejects), 0)
         return self.add_counts(minute, meta.source, Outcome.ACCEPTED, counts)
 
     def total(self, outcome: str) -> tuple[int, int]:
@@ -72,9 +71,17 @@ class Tally:
 
     def merge(self, other: "Tally") -> None:
         """Add what another tally counted."""
-        for row in other.rows():
-            self.add(row.minute, row.source, row.event_type, row.outcome, row.events, row.hash_sum)
+        for key, (events, hash_sum) in other._cells.items():  # noqa: SLF001 - its own kind
+            self._add(key, events, hash_sum)
 
     def rows(self) -> list[TallyRow]:
         """Return the count, sorted, so that the same events always give the same bytes."""
-        return [TallyRow(*key, *cell) for key, cell in sorted(self._cells.items())]
+        return [TallyRow(*key, cell[0], cell[1] % HASH_MODULUS) for key, cell in sorted(self._cells.items())]
+
+    def _add(self, key: Key, events: int, hash_sum: int) -> None:
+        cell = self._cells.get(key)
+        if cell is None:
+            self._cells[key] = [events, hash_sum]
+        else:
+            cell[0] += events
+            cell[1] += hash_sum

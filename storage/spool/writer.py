@@ -81,9 +81,11 @@ class SpoolWriter:
             if self._queue_bytes + size > self._settings.queue_bytes_max:
                 raise SpoolUnavailable("the disk is slower than the requests")
             pending.received_at_us = self._received.now_us()
+            first = not self._queue
             self._queue.append(pending)
             self._queue_bytes += size
-        self._wake.set()
+        if first:  # the thread takes all that waits: who comes after the first need not wake it again
+            self._wake.set()
 
     def close(self) -> None:
         """Write what waits, seal the segment as final, and end the thread."""
