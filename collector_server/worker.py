@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from http import HTTPStatus
@@ -26,11 +25,12 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from collector_server.app import Collector, answer_refused, resolve
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
+from collector_server.key_file import KeyRecord
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
-from collector_server.stdin import stop_with_stdin
+from collector_server.stdin import follow_stdin, read_line
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
@@ -60,11 +60,13 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     serve: CollectorSettings
     spool: SpoolSettings
     log_level: str = "info"
+    keys: tuple[KeyRecord, ...] = ()
+    """Those of the key file. Later lines of standard input are such lists too, each in the place of the former."""
 
 
 def main() -> int:
     """Read the order from standard input and serve until told to stop."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerOrder)
+    order = msgspec.json.decode(read_line(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
     assert HttpRequestParser is not HttpRequestParserPy  # noqa: S101
@@ -76,9 +78,11 @@ async def _serve(order: WorkerOrder) -> int:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    stop_with_stdin(loop, stop)
-    folder = _own_slot(order)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent to all of a unit, it is the supervisor's alone
     counters = Counters()
+    keys = KeyRing(order.serve.keys, order.serve.workers, order.keys, counters.count_retiring)
+    follow_stdin(loop, stop, lambda line: keys.replace(msgspec.json.decode(line, type=tuple[KeyRecord, ...])))
+    folder = _own_slot(order)
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
         counters.count_group(len(batches))
@@ -91,7 +95,7 @@ async def _serve(order: WorkerOrder) -> int:
     masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
         order.serve,
-        KeyRing(order.serve.keys, order.serve.workers),
+        keys,
         BatchDecoder(masker, order.serve.batch_events_max),
         masker,
         writer.submit,

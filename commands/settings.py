@@ -63,6 +63,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Return where the spool is."""
         return Path(self.spool.folder) if self.spool.folder else Path(self.data.folder) / "spool"
 
+    def keys_file(self) -> Path:
+        """Return where the write keys are."""
+        return Path(self.serve.keys_file) if self.serve.keys_file else Path(self.data.folder) / "keys.jsonl"
+
+    def located_serve(self) -> CollectorSettings:
+        """Return the collector's section with its key file filled in."""
+        return msgspec.structs.replace(self.serve, keys_file=str(self.keys_file()))
+
     def located_spool(self) -> SpoolSettings:
         """Return the spool's section with its folder filled in."""
         return msgspec.structs.replace(self.spool, folder=str(self.spool_folder()))

@@ -1,6 +1,7 @@
 """`sillok up`: embedded PostgreSQL, collector, loader and processor, in one process tree."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -92,7 +93,9 @@ class Installation:
     def _start_children(self) -> None:
         bare = {name: os.environ[name] for name in _COLLECTOR_ENVIRONMENT if name in os.environ}
         everything = dict(os.environ)
-        spooled = msgspec.structs.replace(self.settings, spool=self.settings.located_spool())
+        spooled = msgspec.structs.replace(
+            self.settings, serve=self.settings.located_serve(), spool=self.settings.located_spool()
+        )
         self.children = {
             "serve": Child("serve", without_databases(spooled), bare),
             "load": Child("load", spooled, everything),
@@ -125,6 +128,12 @@ class Installation:
         """Keep everything running until `stop`."""
         while not stop.wait(0.2):
             self.watch()
+
+    def reload(self) -> None:
+        """Let the collector read its key file again."""
+        for child in self.children.values():
+            if child.command == "serve":
+                child.send(signal.SIGHUP)
 
     def stop(self) -> None:
         """Stop in the order of the data: collector, loader, processor, database."""
