@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from msgspec import json
 
+from collector_server import pixel
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
@@ -71,9 +72,13 @@ class Collector:
         """Answer one request; nothing a client does raises out of here."""
         key: WriteKey | None = None
         try:
-            if request.path != EVENTS_PATH:
-                raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} here")
-            if request.method == "OPTIONS":
+            if request.path == pixel.PIXEL_PATH:
+                pixel.check_method(request)
+                key = self._authenticate(request)
+                response = await self._pixel(request, key)
+            elif request.path != EVENTS_PATH:
+                raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} and {pixel.PIXEL_PATH} here")
+            elif request.method == "OPTIONS":
                 response = self._preflight(request)
             elif request.method == "POST":
                 key = self._authenticate(request)
@@ -88,9 +93,16 @@ class Collector:
         _allow_origin(request, response, key)
         return response
 
+    async def _pixel(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
+        body = pixel.body_of(request.query.items(), request.headers)
+        budget = self._book(len(body))
+        try:
+            decoded, _ = await self._take(request, key, body)
+        finally:
+            self._in_flight_bytes -= budget
+        return pixel.answer(decoded.rejects)
+
     async def _events(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
-        if self.stopping:
-            raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         encoding = request.headers.get("Content-Encoding", "").lower()
         if encoding not in ENCODINGS:
             raise Refused(Refusal.UNKNOWN_ENCODING, "send gzip, deflate, zstd or no Content-Encoding")
@@ -99,14 +111,19 @@ class Collector:
             body = await self._read(request)
             if encoding:
                 body = await self._decompress(body, encoding)
-            decoded = self._decoder.decode(body)
-            self._charge(key, decoded.received)
-            pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
-            await self._make_durable(pending)
+            decoded, receipt = await self._take(request, key, body)
         finally:
             self._in_flight_bytes -= budget
+        return _accepted(decoded.accepted, decoded.rejects, receipt)
+
+    async def _take(self, request: web.BaseRequest, key: WriteKey, body: bytes) -> tuple[Decoded, str]:
+        """Return what the body held, and its receipt, once it is on disk."""
+        decoded = self._decoder.decode(body)
+        self._charge(key, decoded.received)
+        pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
+        await self._make_durable(pending)
         self._counters.count_batch(key.source, decoded)
-        return _accepted(decoded.accepted, decoded.rejects, pending.receipt)
+        return decoded, pending.receipt
 
     def _authenticate(self, request: web.BaseRequest) -> WriteKey:
         header = request.headers.get("Authorization", "")
@@ -132,6 +149,11 @@ class Collector:
             size = self._settings.body_bytes_max
         elif size > self._settings.body_bytes_max:
             raise self._body_too_large()
+        return self._book(size)
+
+    def _book(self, size: int) -> int:
+        if self.stopping:
+            raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         if self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
             raise Refused(Refusal.UNAVAILABLE, "too many bytes in flight", retry_after_s=_RETRY_AFTER_S)
         self._in_flight_bytes += size
@@ -245,7 +267,7 @@ def answer_refused(refused: Refused) -> web.Response:
     if refused.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
     if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "POST, OPTIONS"
+        response.headers["Allow"] = refused.allow
     if refused.refusal in _CLOSING:
         response.force_close()
     return response
