@@ -14,10 +14,12 @@ from aiohttp import web
 from msgspec import json
 
 from collector_server import pixel
+from collector_server.bad_requests import BadRequests
+from collector_server.client_address import is_from_here
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
-from collector_server.keys import KeyRing, WriteKey, is_loopback
+from collector_server.keys import KeyRing, WriteKey
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
@@ -60,6 +62,7 @@ class Collector:
         self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
         self._counters = counters
+        self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
         self._in_flight_bytes = 0
         self.stopping = False
 
@@ -86,7 +89,7 @@ class Collector:
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
-            response = answer_refused(refused)
+            response = answer_refused(self._bad_requests.judge(refused, request.remote))
         if self.stopping:
             response.force_close()
         self._counters.count_request(response.status)
@@ -135,7 +138,7 @@ class Collector:
         key = self._keys.find(text)
         if key is None:
             raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
-        if key.loopback_only and not is_loopback(request.remote):
+        if key.loopback_only and not is_from_here(request):
             raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
         origin = request.headers.get("Origin")
         if origin is not None and not key.allows_origin(origin):

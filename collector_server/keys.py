@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 
 from collector_server.key_file import KeyRecord, digest
 from collector_server.settings import KeyRights, WriteKeySettings
@@ -102,11 +101,3 @@ class KeyRing:
     def any_allows_origin(self, origin: str) -> bool:
         """Say whether any key may be used from this origin: a preflight does not show its key."""
         return "*" in self._origins or origin in self._origins
-
-
-def is_loopback(address: str | None) -> bool:
-    """Say whether a peer address is this machine's own."""
-    try:
-        return address is not None and ip_address(address).is_loopback
-    except ValueError:
-        return False

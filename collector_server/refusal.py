@@ -23,6 +23,7 @@ class Refusal(Enum):
     TOO_LARGE = ("too_large", 413, False)
     UNKNOWN_ENCODING = ("unknown_encoding", 415, True)
     OVER_RATE = ("over_rate", 429, True)
+    TOO_MANY_REFUSED = ("too_many_refused", 429, True)
     INTERNAL = ("internal", 500, True)
     UNAVAILABLE = ("unavailable", 503, True)
 

@@ -47,6 +47,12 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     keys: tuple[WriteKeySettings, ...] = (DEMO_KEY,)
     keys_file: str | None = None
     """The keys that `sillok keys` makes; default `<data folder>/keys.jsonl`. Read again on SIGHUP."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) of the proxies in front. From them alone `X-Forwarded-For` names the client; a network too many
+    lets anybody in it choose the address that is stored."""
+    refused_per_minute_max: Positive = 600
+    """Refused requests of one address, over all workers; beyond it further *bad* ones are answered 429, never a good
+    one. Lower: an app with a fault, behind a carrier's one address, learns less of what is wrong with it."""
     body_bytes_max: Positive = 1024 * 1024
     """Of a batch as sent; beyond it 413."""
     batch_bytes_max: Positive = 8 * 1024 * 1024

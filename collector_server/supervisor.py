@@ -23,6 +23,7 @@ import structlog
 from aiohttp import web
 
 from collector_server import stdin
+from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot
 from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
@@ -113,6 +114,7 @@ class Supervisor:
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
+        read_networks(serve.trusted_proxies)
         _check_keys([key.key for key in serve.keys])
         # An unwritable folder or a foreign spool is said before anything starts.
         self._spool = SpoolFolder(Path(spool.folder))

@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from collector_server.app import Collector, answer_refused, resolve
+from collector_server.client_address import client_address, read_networks
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
 from collector_server.key_file import KeyRecord
@@ -195,14 +196,22 @@ class _Server(web.Server):
 
 
 def _request_factory(settings: CollectorSettings) -> Any:
-    """Return aiohttp's own request, but with our limit on the body."""
+    """Return aiohttp's own request, but with our limit on the body and the client's own address."""
+    networks = read_networks(settings.trusted_proxies)
+    address_of = client_address(networks)
 
     def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         loop = asyncio.get_running_loop()
         limit = settings.body_bytes_max
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
+        client = address_of(_peer(protocol.transport), message.headers) if networks else None
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit, remote=client)
 
     return make
+
+
+def _peer(transport: asyncio.Transport | None) -> str | None:
+    name = transport.get_extra_info("peername") if transport is not None else None
+    return name[0] if isinstance(name, tuple) else None
 
 
 def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:

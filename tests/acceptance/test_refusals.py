@@ -44,6 +44,8 @@ SETTINGS_ERRORS = {
     "a wrong type": ('[serve]\nport = "seven"', "[serve.port]", "expected `int`, got `str`"),
     "a port that is none": ("[serve]\nport = 70000", "[serve.port]", "<= 65535"),
     "no workers": ("[serve]\nworkers = 0", "[serve.workers]", ">= 1"),
+    "a proxy that is no network": ('[serve]\ntrusted_proxies = "10.0.0.1"', "[serve.trusted_proxies]", "`array`"),
+    "no bad request at all": ("[serve]\nrefused_per_minute_max = 0", "[serve.refused_per_minute_max]", ">= 1"),
     "a level that is none": ('[log]\nlevel = "loud"', "[log.level]", "'loud'"),
     "no TOML": ("[serve\nport = 1", "is not valid TOML", "line 1"),
     "no UTF-8": (b'[serve]\nhost = "\xb8\xc5"', "is not valid TOML", "position 16"),
@@ -253,6 +255,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, sillok_here: C
     result = sillok_here(command, SILLOK_DATA_FOLDER=folder, **dsn)
 
     assert_refused(result, folder, "check its owner and permissions")
+
+
+def test_a_proxy_by_name_is_refused(tmp_path: Path, sillok_here: Command):
+    path = tmp_path / "settings.toml"
+    path.write_text('[serve]\ntrusted_proxies = ["10.0.0.1", "proxy.internal"]', encoding="utf-8")
+
+    assert_refused(
+        sillok_here("serve", "--config", str(path)), "[serve.trusted_proxies]", "'proxy.internal'", "10.0.0.0/24"
+    )
 
 
 # Write keys

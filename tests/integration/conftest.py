@@ -92,6 +92,7 @@ CODES = {
     "too_large": (413, False),
     "unknown_encoding": (415, True),
     "over_rate": (429, True),
+    "too_many_refused": (429, True),
     "unavailable": (503, True),
 }
 

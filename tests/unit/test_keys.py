@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector_server.key_file import KeyRecord, make_key
-from collector_server.keys import Bucket, KeyRing, is_loopback
+from collector_server.keys import Bucket, KeyRing
 from collector_server.settings import DEMO_KEY, CollectorSettings, KeyKind, KeyRights, WriteKeySettings
 from collector_server.supervisor import Supervisor
 from contract.errors import SettingsError
@@ -243,16 +243,6 @@ def test_a_bucket_keeps_its_fill_over_a_reload_unless_the_rate_has_changed():
     assert refused()
     ring.replace([msgspec.structs.replace(record, events_per_second_max=0.02)])
     assert not refused()
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1"])
-def test_this_machines_own_addresses_are_loopback(address: str):
-    assert is_loopback(address)
-
-
-@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.0.1", "0.0.0.0", "::", "2001:db8::1", "", "localhost", None])
-def test_anything_else_is_not_loopback(address: str | None):
-    assert not is_loopback(address)
 
 
 def test_a_key_that_stands_twice_in_the_settings_is_refused(tmp_path):
