@@ -23,7 +23,10 @@ from storage.spool.settings import SpoolSettings
 _PREFIX: Final = "SILLOK_"
 _DEFAULT_FILE: Final = "sillok.toml"
 # What libpq would read behind our back.
-_LIBPQ: Final = ("PGHOST", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGUSER", "PGDATABASE", "DATABASE_URL")
+_LIBPQ: Final = (
+    "PGHOST", "PGHOSTADDR", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGUSER", "PGDATABASE",
+    "DATABASE_URL",
+)  # fmt: skip
 
 # The decoder's words, and what a person calls them.
 _PLAIN_WORDS: Final = (
