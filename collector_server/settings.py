@@ -47,6 +47,11 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     keys: tuple[WriteKeySettings, ...] = (DEMO_KEY,)
     keys_file: str | None = None
     """The keys that `sillok keys` makes; default `<data folder>/keys.jsonl`. Read again on SIGHUP."""
+    tls_certificate: str | None = None
+    """PEM file with the certificate and its chain; with `tls_key` the ingest plane speaks TLS 1.2 and later and nothing
+    else. Read again on SIGHUP. None: a proxy in front does TLS, or nobody."""
+    tls_key: str | None = None
+    """PEM file with its private key, without a password; readable for the collector alone."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of the proxies in front. From them alone `X-Forwarded-For` names the client; a network too many
     lets anybody in it choose the address that is stored."""

@@ -29,6 +29,7 @@ from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
 from collector_server.metrics import render
 from collector_server.settings import CollectorSettings
+from collector_server.tls import check_tls
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
 from storage.spool.files import lock_file
@@ -114,6 +115,7 @@ class Supervisor:
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
+        check_tls(serve)
         read_networks(serve.trusted_proxies)
         _check_keys([key.key for key in serve.keys])
         # An unwritable folder or a foreign spool is said before anything starts.
@@ -143,9 +145,10 @@ class Supervisor:
         return 0
 
     def _reload(self) -> None:
-        if self._key_store.reload():
-            for worker in self._workers:
-                worker.take_keys(self._key_store.records)
+        self._key_store.reload()
+        # Also with the keys of before: the workers look at their certificate again as well.
+        for worker in self._workers:
+            worker.take_keys(self._key_store.records)
 
     async def _take_port(self) -> socket.socket:
         """Hold the port; the worker of a supervisor that was killed may need a moment to let go of it."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import time
 import traceback
 from http import HTTPStatus
@@ -32,6 +33,8 @@ from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import follow_stdin, read_line
+from collector_server.tls import renew, tls_context
+from contract.errors import SettingsError
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
@@ -62,7 +65,8 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     spool: SpoolSettings
     log_level: str = "info"
     keys: tuple[KeyRecord, ...] = ()
-    """Those of the key file. Later lines of standard input are such lists too, each in the place of the former."""
+    """Those of the key file. Later lines of standard input are such lists too, each in the place of the former;
+    with each the worker reads its certificate again."""
 
 
 def main() -> int:
@@ -82,7 +86,13 @@ async def _serve(order: WorkerOrder) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent to all of a unit, it is the supervisor's alone
     counters = Counters()
     keys = KeyRing(order.serve.keys, order.serve.workers, order.keys, counters.count_retiring)
-    follow_stdin(loop, stop, lambda line: keys.replace(msgspec.json.decode(line, type=tuple[KeyRecord, ...])))
+    tls = tls_context(order.serve)
+
+    def reload(line: bytes) -> None:
+        keys.replace(msgspec.json.decode(line, type=tuple[KeyRecord, ...]))
+        _renew(tls, order)
+
+    follow_stdin(loop, stop, reload)
     folder = _own_slot(order)
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
@@ -102,7 +112,7 @@ async def _serve(order: WorkerOrder) -> int:
         writer.submit,
         counters,
     )
-    runner = await _listen(order.serve, collector)
+    runner = await _listen(order.serve, collector, tls)
     log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
     while not stop.is_set() and writer.failure is None:
         _report(counters, writer, ready=writer.unavailable is None)
@@ -134,7 +144,18 @@ def _own_slot(order: WorkerOrder) -> SlotFolder:
     return folder
 
 
-async def _listen(settings: CollectorSettings, collector: Collector) -> web.ServerRunner:
+def _renew(tls: ssl.SSLContext | None, order: WorkerOrder) -> None:
+    if tls is None:
+        return
+    try:
+        renew(tls, order.serve)
+    except SettingsError as error:
+        log.error("certificate_not_renewed", slot=order.slot, reason=str(error), action="mend it, then send SIGHUP")
+    else:
+        log.info("certificate_loaded", slot=order.slot, file=order.serve.tls_certificate)
+
+
+async def _listen(settings: CollectorSettings, collector: Collector, tls: ssl.SSLContext | None) -> web.ServerRunner:
     server = _Server(
         collector.handle,
         request_factory=_request_factory(settings),
@@ -149,7 +170,7 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((settings.host, settings.port))
-        await web.SockSite(runner, listener.dup(), backlog=_BACKLOG).start()
+        await web.SockSite(runner, listener.dup(), backlog=_BACKLOG, ssl_context=tls).start()
     return runner
 
 

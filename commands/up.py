@@ -151,9 +151,10 @@ class Installation:
         """Tell a person where everything is."""
         serve = self.settings.serve
         key = next(iter(serve.keys)).key if serve.keys else "…"
+        scheme = "https" if serve.tls_certificate else "http"
         sys.stdout.write(
             f"Sillok is up. Ctrl-C stops it.\n"
-            f"  events    http://{serve.host}:{serve.port}/v1/events   write key {key}\n"
+            f"  events    {scheme}://{serve.host}:{serve.port}/v1/events   write key {key}\n"
             f"  admin     http://{serve.admin_host}:{serve.admin_port}/readyz  /healthz  /metrics\n"
             f"  spool     {self.settings.spool_folder()}\n"
             f"  database  {self.dsn if self._postgres else '(as in the settings)'}\n"

@@ -266,6 +266,15 @@ def test_a_proxy_by_name_is_refused(tmp_path: Path, sillok_here: Command):
     )
 
 
+def test_half_of_tls_is_refused(tmp_path: Path, sillok_here: Command):
+    path = tmp_path / "settings.toml"
+    path.write_text('[serve]\ntls_key = "key.pem"', encoding="utf-8")
+
+    assert_refused(
+        sillok_here("serve", "--config", str(path)), "[serve] tls_certificate and tls_key", "set both, or none"
+    )
+
+
 # Write keys
 
 
