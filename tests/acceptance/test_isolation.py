@@ -1,5 +1,6 @@
 """The collector opens no connection and holds no credential: where it cannot, and where it could."""
 
+import http.client
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import pytest
 from storage.spool.folder import SEALED, SpoolFolder
 from storage.spool.reader import read_segment
 from tests.acceptance.in_namespace import as_user
-from tests.acceptance.test_refusals import environment, eventually
+from tests.acceptance.test_refusals import environment, eventually, sillok
 from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +127,15 @@ def spooled(path: Path) -> bytes:
 # `sillok up`, on one user's machine: a scrubbed environment, and no more than that
 
 
+def post(port: int, key: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", "/v1/events", b'{"events": []}', {"X-Sillok-Key": key})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -136,7 +146,7 @@ def words_of(pid: int, what: str) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc to look into")
 def test_up_starts_the_collector_without_a_word_of_the_database(tmp_path: Path):
-    """And so its workers; the loader's environment shows that the look would find it."""
+    """And so its workers; the loader's environment shows that the look would find it. SIGHUP is handed on to it."""
     variables = {
         "SILLOK_DATA_FOLDER": str(tmp_path / "data"),
         "SILLOK_SERVE_PORT": str(free_port()),
@@ -163,6 +173,11 @@ def test_up_starts_the_collector_without_a_word_of_the_database(tmp_path: Path):
             for what in ("environ", "cmdline"):
                 assert not [word for word in words_of(pid, what) if SECRET in word or "postgres" in word]
         assert f"PGPASSWORD={SECRET}" in words_of(parts["load"], "environ")
+
+        made = sillok(tmp_path, "keys", "make", "--json", "--source", "mts", **variables)
+        key = json.loads(made.stdout)["key"]
+        up.send_signal(signal.SIGHUP)
+        eventually(lambda: post(int(variables["SILLOK_SERVE_PORT"]), key) == http.client.OK)
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0

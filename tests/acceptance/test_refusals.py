@@ -327,6 +327,23 @@ def test_a_broken_key_file_is_named_with_its_line(tmp_path: Path, sillok_here: C
     assert path.read_text(encoding="utf-8") == '{"sillok_keys":1,"count":1}\n'
 
 
+def test_the_doctor_says_whether_anybody_can_send_and_which_line_is_broken(tmp_path: Path, sillok_here: Command):
+    def finding() -> dict[str, str]:
+        findings = json.loads(sillok_here("doctor", "--json", "--config", "none.toml").stdout)
+        return next(f for f in findings if f["check"] == "write keys")
+
+    (tmp_path / "none.toml").write_text("[serve]\nkeys = []", encoding="utf-8")
+    assert "sillok keys make" in finding()["advice"]
+    sillok_here("keys", "make", "--source", "mts", "--config", "none.toml")
+    assert finding() == {
+        "check": "write keys",
+        "result": "1 active, 0 retiring, 0 revoked; 0 in the settings",
+        "advice": "",
+    }
+    (tmp_path / "sillok-data" / "keys.jsonl").write_text("broken", encoding="utf-8")
+    assert "line 1 is not JSON" in finding()["advice"]
+
+
 # The collector holds no credentials
 
 
