@@ -160,18 +160,19 @@ def test_a_broken_file_is_said_with_its_line_and_the_last_good_one_counts_even_a
 
 
 def test_a_worker_that_comes_later_knows_the_keys_of_now(collector: Collector):
-    key = collector.make_key("mts")
+    kept, revoked = collector.make_key("mts"), collector.make_key("hts")
     collector.reload()
-    answers_everywhere(collector, key, 200)
-    collector.sillok("keys", "revoke", key)
+    answers_everywhere(collector, revoked, 200)
+    collector.sillok("keys", "revoke", revoked)
     collector.reload()
-    answers_everywhere(collector, key, 401)
+    answers_everywhere(collector, revoked, 401)
 
     for pid in collector.workers():
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: metrics(collector)["sillok_worker_restarts_total",] == WORKERS)
     collector.wait_until_ready()
-    answers_everywhere(collector, key, 401)
+    answers_everywhere(collector, kept, 200)
+    answers_everywhere(collector, revoked, 401)
 
 
 def test_a_hangup_that_reaches_the_whole_unit_ends_nobody(collector: Collector):

@@ -131,7 +131,7 @@ def test_a_probe_of_this_machine_is_not_counted(own: str | None):
 
 
 def test_the_addresses_remembered_are_bounded_and_the_busy_one_is_among_them():
-    bad = BadRequests(5, Clock())
+    bad = BadRequests(15, Clock())
     for n in range(_ADDRESSES_MAX * 2):
         bad.judge(UNKNOWN, f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")
         if n % 1000 == 0:
