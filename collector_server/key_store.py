@@ -47,7 +47,7 @@ class KeyStore:
         if self._path is None:
             return True
         try:
-            if not self._path.exists() and self._last_good.exists():
+            if not self._path.exists() and (self.records or self._last_good.exists()):
                 raise KeyFileBroken(f"{self._path} is gone")
             records = read_keys(self._path, self._taken)
         except (OSError, KeyFileBroken) as error:
@@ -56,7 +56,8 @@ class KeyStore:
             log.error("keys_file_broken", reason=reason, action=_ADVICE)
             return False
         self.records, self.ok = records, True
-        self._keep()
+        if self._path.exists():
+            self._keep()
         log.info("keys_loaded", file=str(self._path), **{f"keys_{s}": n for s, n in count_states(records).items()})
         return True
 
@@ -64,14 +65,11 @@ class KeyStore:
         """Keep the good state; a full disk costs the copy only, and says so."""
         data = encode_keys(self.records)
         try:
-            if not self._path_exists() or (self._last_good.exists() and self._last_good.read_bytes() == data):
+            if self._last_good.exists() and self._last_good.read_bytes() == data:
                 return
             replace_file(self._last_good, data)
         except OSError as error:
             log.error("keys_last_good_not_kept", file=str(self._last_good), reason=error.strerror)
-
-    def _path_exists(self) -> bool:
-        return self._path is not None and self._path.exists()
 
 
 def count_states(records: Collection[KeyRecord]) -> dict[str, int]:

@@ -38,7 +38,7 @@ def answers_everywhere(collector: Collector, key: str, status: int) -> None:
         in_a_row = in_a_row + 1 if collector.post(batch(), key).status == status else 0
         return in_a_row >= 20
 
-    eventually(settled)
+    eventually(settled, 90)
 
 
 class Load:
