@@ -3,16 +3,21 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from rich.console import Console
 
+from collector_server.settings import KeyKind
+from collector_server.stdin import read_line
 from collector_server.supervisor import Supervisor
+from commands import keys
 from commands.children import stop_with_signals, stop_with_stdin
 from commands.database import find_dsn, find_migrated_dsn
 from commands.demo import run_demo
@@ -50,16 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     if options.settings_from_stdin:
-        return msgspec.json.decode(_first_line(), type=Settings)
+        return msgspec.json.decode(read_line(), type=Settings)
     return load_settings(options.config, os.environ)
-
-
-def _first_line() -> bytes:
-    """Read one line from standard input without taking what comes after it."""
-    line = bytearray()
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return bytes(line)
 
 
 def _stop_event(options: argparse.Namespace) -> threading.Event:
@@ -74,6 +71,7 @@ def _up(settings: Settings, _options: argparse.Namespace) -> int:
     stop = threading.Event()
     stop_with_signals(stop)
     with Installation(settings) as installation:
+        signal.signal(signal.SIGHUP, lambda *_: installation.reload())
         installation.announce()
         installation.run(stop)
     return OK
@@ -81,7 +79,7 @@ def _up(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     refuse_database_credentials(settings, os.environ)
-    supervisor = Supervisor(settings.serve, settings.located_spool(), settings.log.level)
+    supervisor = Supervisor(settings.located_serve(), settings.located_spool(), settings.log.level)
     return asyncio.run(supervisor.run(stop_with_stdin=options.settings_from_stdin))
 
 
@@ -116,7 +114,7 @@ def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
     with connect(dsn, role="sillok_processor", application="sillok reconcile") as connection:
         books = read_books(connection, range_from, range_until)
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(books)).decode() + "\n")
+        _write_json(books)
     else:
         print_books(books, _console())
     return OK if books.balanced else PROBLEM
@@ -138,7 +136,7 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
     dsn = settings.process.dsn or running_dsn(Path(settings.data.folder) / "postgres")
     findings = list(examine(settings, dsn))
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(findings)).decode() + "\n")
+        _write_json(findings)
     else:
         console = _console()
         for finding in findings:
@@ -146,6 +144,23 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
             advice = f"\n   → {finding.advice}" if finding.advice else ""
             console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
     return PROBLEM if any(finding.advice for finding in findings) else OK
+
+
+def _keys(settings: Settings, options: argparse.Namespace) -> int:
+    if options.keys_command == "make":
+        made = keys.make(settings, options.source, options.kind, options.origins, options.rate)
+        _write_json(made) if options.json else keys.print_made(made)
+    elif options.keys_command == "list":
+        records = keys.listed(settings)
+        _write_json(records) if options.json else keys.print_keys(records, _console())
+    else:
+        changed = keys.change(settings, options.key, "retiring" if options.keys_command == "retire" else "revoked")
+        sys.stdout.write(f"key {changed.id} of source {changed.source} is {changed.state} after the next SIGHUP\n")
+    return OK
+
+
+def _write_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def _demo(settings: Settings, _options: argparse.Namespace) -> int:
@@ -164,6 +179,28 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-09-21 or 2026-09-21T13:00") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=SEOUL)
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION", dest="keys_command")
+    make = actions.add_parser("make", help="make a key and show it, once")
+    make.add_argument("--source", required=True, help="which app; becomes the column `source`")
+    make.add_argument("--kind", choices=get_args(KeyKind), default="browser", help="default: browser, also for apps")
+    make.add_argument(
+        "--origin", dest="origins", action="append", default=[], metavar="ORIGIN", help="web origin that may use it"
+    )
+    make.add_argument("--rate", type=float, metavar="EVENTS", help="events per second it may send (default: no limit)")
+    list_ = actions.add_parser("list", help="show every key by its id, never its text")
+    for action in (make, list_):
+        action.add_argument("--json", action="store_true", help="print JSON")
+    changes = (
+        ("retire", "mark a key: it works on, and the metrics count its use, until it is revoked"),
+        ("revoke", "end a key: it is answered 401"),
+    )
+    for name, help_ in changes:
+        actions.add_parser(name, help=help_).add_argument("key", metavar="KEY_OR_ID")
+    for action in actions.choices.values():
+        action.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings, as above")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", _doctor, "check everything and say what to do").add_argument(
         "--json", action="store_true", help="print JSON"
     )
+    _add_keys(add("keys", _keys, "make, list, retire and revoke write keys; the collector takes changes at SIGHUP"))
     add("demo", _demo, "run everything in a temporary folder with simulated visitors, and print the books")
     return parser
 

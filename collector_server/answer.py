@@ -79,7 +79,7 @@ def answer_refused(refused: Refused) -> web.Response:
     if refused.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
     if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "POST, OPTIONS"
+        response.headers["Allow"] = refused.allow
     if refused.refusal in _CLOSING:
         response.force_close()
     return response

@@ -12,11 +12,14 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from collector_server import pixel
 from collector_server.answer import accepted_body, answer_accepted, answer_refused
+from collector_server.bad_requests import BadRequests
+from collector_server.client_address import is_from_here
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
-from collector_server.keys import KeyRing, WriteKey, is_loopback
+from collector_server.keys import KeyRing, WriteKey
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
@@ -56,6 +59,7 @@ class Collector:
         self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
         self._counters = counters
+        self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
         self._in_flight_bytes = 0
         self._turn: list[Pending] = []
         self.stopping = False
@@ -71,18 +75,22 @@ class Collector:
         key: WriteKey | None = None
         response: web.StreamResponse
         try:
-            if request.path != EVENTS_PATH:
-                raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} here")
-            if request.method == "POST":
+            if request.path == EVENTS_PATH and request.method == "POST":
                 key = self._authenticate(request, origin)
                 body = await self._events(request, key)
                 response = answer_accepted(request, body, plain=origin is None and not self.stopping)
+            elif request.path == pixel.PIXEL_PATH:
+                pixel.check_method(request)
+                key = self._authenticate(request, origin)
+                response = await self._pixel(request, key)
+            elif request.path != EVENTS_PATH:
+                raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} and {pixel.PIXEL_PATH} here")
             elif request.method == "OPTIONS":
                 response = self._preflight(origin or "")
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
-            response = answer_refused(refused)
+            response = answer_refused(self._bad_requests.judge(refused, request.remote))
         if self.stopping:
             response.force_close()
         self._counters.count_request(response.status)
@@ -90,10 +98,17 @@ class Collector:
             _allow_origin(response, origin)
         return response
 
+    async def _pixel(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
+        body = pixel.body_of(request.query.items(), request.headers)
+        budget = self._book(len(body))
+        try:
+            decoded, _ = await self._take(request, key, body)
+        finally:
+            self._in_flight_bytes -= budget
+        return pixel.answer(decoded.rejects)
+
     async def _events(self, request: web.BaseRequest, key: WriteKey) -> bytes:
         """Make a batch durable; return the answer's body."""
-        if self.stopping:
-            raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         encoding = request.headers.get("Content-Encoding", "").lower()
         if encoding not in ENCODINGS:
             raise Refused(Refusal.UNKNOWN_ENCODING, "send gzip, deflate, zstd or no Content-Encoding")
@@ -104,14 +119,19 @@ class Collector:
                 body = await self._read(request)
             if encoding:
                 body = await self._decompress(body, encoding)
-            decoded = self._decoder.decode(body)
-            self._charge(key, decoded.received)
-            pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
-            await self._make_durable(pending)
+            decoded, receipt = await self._take(request, key, body)
         finally:
             self._in_flight_bytes -= budget
+        return accepted_body(decoded.accepted, decoded.rejects, receipt)
+
+    async def _take(self, request: web.BaseRequest, key: WriteKey, body: bytes) -> tuple[Decoded, str]:
+        """Return what the body held, and its receipt, once it is on disk."""
+        decoded = self._decoder.decode(body)
+        self._charge(key, decoded.received)
+        pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
+        await self._make_durable(pending)
         self._counters.count_batch(key.source, decoded)
-        return accepted_body(decoded.accepted, decoded.rejects, pending.receipt)
+        return decoded, pending.receipt
 
     def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:
         header = request.headers.get("Authorization", "")
@@ -123,7 +143,7 @@ class Collector:
         key = self._keys.find(text)
         if key is None:
             raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
-        if key.loopback_only and not is_loopback(request.remote):
+        if key.loopback_only and not is_from_here(request):
             raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
         if origin is not None and not key.allows_origin(origin):
             raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`")
@@ -136,6 +156,11 @@ class Collector:
             size = self._settings.body_bytes_max
         elif size > self._settings.body_bytes_max:
             raise self._body_too_large()
+        return self._book(size)
+
+    def _book(self, size: int) -> int:
+        if self.stopping:
+            raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         if self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
             raise Refused(Refusal.UNAVAILABLE, "too many bytes in flight", retry_after_s=_RETRY_AFTER_S)
         self._in_flight_bytes += size

@@ -21,6 +21,8 @@ class Snapshot(Struct, omit_defaults=True):
     ignored_reports: int = 0
     groups: int = 0
     batches: int = 0
+    retiring: dict[str, int] = {}
+    """Requests by the id of the retiring key they came with."""
 
 
 class Counters:
@@ -31,6 +33,7 @@ class Counters:
         self._events: Counter[tuple[str, str]] = Counter()
         self._unknown_keys = 0
         self._ignored_reports = 0
+        self._retiring: Counter[str] = Counter()
         self.groups = 0
         self.batches = 0
 
@@ -45,6 +48,10 @@ class Counters:
             self._events["rejected", source] += len(decoded.rejects)
         self._unknown_keys += decoded.unknown_keys
         self._ignored_reports += decoded.ignored_reports
+
+    def count_retiring(self, key_id: str) -> None:
+        """Count one request that came with a retiring key."""
+        self._retiring[key_id] += 1
 
     def count_group(self, batches: int) -> None:
         """Count one group that was synced."""
@@ -63,4 +70,5 @@ class Counters:
             ignored_reports=self._ignored_reports,
             groups=self.groups,
             batches=self.batches,
+            retiring=dict(self._retiring),
         )

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from ipaddress import ip_address
 
-from collector_server.settings import WriteKeySettings
+from collector_server.key_file import KeyRecord, digest
+from collector_server.settings import KeyRights, WriteKeySettings
 
 
 class Bucket:
@@ -35,39 +34,70 @@ class Bucket:
 class WriteKey:
     """A key that is known, with its bucket for this worker."""
 
-    def __init__(self, settings: WriteKeySettings, workers: int) -> None:
-        self.source = settings.source
-        self.is_test = settings.kind == "test"
-        self.relay = settings.kind == "server"
-        self.loopback_only = settings.loopback_only
-        self._origins = frozenset(settings.origins)
-        rate = settings.events_per_second_max
-        self.bucket = Bucket(rate / workers) if rate else None
+    def __init__(self, rights: KeyRights, workers: int, bucket: Bucket | None = None) -> None:
+        self.source = rights.source
+        self.is_test = rights.kind == "test"
+        self.relay = rights.kind == "server"
+        self.loopback_only = rights.loopback_only
+        self.origins = frozenset(rights.origins)
+        self.rate = rights.events_per_second_max
+        self.bucket = (bucket or Bucket(self.rate / workers)) if self.rate else None
 
     def allows_origin(self, origin: str) -> bool:
         """Say whether a page of this origin may use the key."""
-        return "*" in self._origins or origin in self._origins
+        return "*" in self.origins or origin in self.origins
 
 
 class KeyRing:
-    """Every key of the settings, by its text."""
+    """Every key that works: those of the settings by their text, those of the key file by their digest.
 
-    def __init__(self, keys: Sequence[WriteKeySettings], workers: int = 1) -> None:
-        self._keys = {key.key: WriteKey(key, workers) for key in keys}
+    A key of the file that was asked for is found by its text from then on, in one look-up. As many texts are
+    remembered as there are keys, whatever else is asked for. Retiring keys are not: each use of one is counted.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[WriteKeySettings],
+        workers: int = 1,
+        records: Sequence[KeyRecord] = (),
+        count_retiring: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._of_settings = {key.key: WriteKey(key, workers) for key in keys}
+        self._workers = workers
+        self._count_retiring = count_retiring
+        self._by_digest: dict[str, WriteKey] = {}
+        self.replace(records)
+
+    def replace(self, records: Sequence[KeyRecord]) -> None:
+        """Take these as the keys of the file, between two requests; a key whose rate stays keeps its bucket's fill."""
+        former = self._by_digest
+        self._by_digest = {r.sha256: self._make(r, former) for r in records if r.state != "revoked"}
+        self._retiring = {r.sha256: r.id for r in records if r.state == "retiring"}
+        self._by_text = dict(self._of_settings)
+        self._origins = frozenset[str]().union(
+            *(key.origins for key in (*self._of_settings.values(), *self._by_digest.values()))
+        )
+
+    def _make(self, record: KeyRecord, former: dict[str, WriteKey]) -> WriteKey:
+        known = former.get(record.sha256)
+        kept = known.bucket if known is not None and known.rate == record.events_per_second_max else None
+        return WriteKey(record, self._workers, kept)
 
     def find(self, key: str) -> WriteKey | None:
-        """Return the key, or None when it is unknown."""
-        return self._keys.get(key)
+        """Return the key, or None when it is unknown or revoked."""
+        return self._by_text.get(key) or self._find_hashed(key)
+
+    def _find_hashed(self, text: str) -> WriteKey | None:
+        if not self._by_digest:
+            return None
+        hashed = digest(text)
+        key = self._by_digest.get(hashed)
+        if hashed in self._retiring:
+            self._count_retiring(self._retiring[hashed])
+        elif key is not None:
+            self._by_text[text] = key
+        return key
 
     def any_allows_origin(self, origin: str) -> bool:
         """Say whether any key may be used from this origin: a preflight does not show its key."""
-        return any(key.allows_origin(origin) for key in self._keys.values())
-
-
-@lru_cache(1024)
-def is_loopback(address: str | None) -> bool:
-    """Say whether a peer address is this machine's own."""
-    try:
-        return address is not None and ip_address(address).is_loopback
-    except ValueError:
-        return False
+        return "*" in self._origins or origin in self._origins

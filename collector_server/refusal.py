@@ -23,6 +23,7 @@ class Refusal(Enum):
     TOO_LARGE = ("too_large", 413, False)
     UNKNOWN_ENCODING = ("unknown_encoding", 415, True)
     OVER_RATE = ("over_rate", 429, True)
+    TOO_MANY_REFUSED = ("too_many_refused", 429, True)
     INTERNAL = ("internal", 500, True)
     UNAVAILABLE = ("unavailable", 503, True)
 
@@ -36,12 +37,19 @@ class Refused(Exception):
     """Raised on the way in; the handler turns it into the answer."""
 
     def __init__(
-        self, refusal: Refusal, message: str, *, field: str | None = None, retry_after_s: float | None = None
+        self,
+        refusal: Refusal,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+        allow: str = "POST, OPTIONS",
     ) -> None:
         super().__init__(message)
         self.refusal: Final = refusal
         self.field: Final = field
         self.retry_after_s: Final = retry_after_s
+        self.allow: Final = allow
 
     def body(self) -> bytes:
         """Return the error body of the wire."""

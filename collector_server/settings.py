@@ -9,11 +9,10 @@ Positive = Annotated[int, Meta(ge=1)]
 KeyKind = Literal["browser", "server", "test"]
 
 
-class WriteKeySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One write key: an identifier of a source, not a secret."""
+class KeyRights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a write key may do: the same in the settings and in the key file."""
 
-    key: str
-    source: str
+    source: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
     """Which app; becomes the column `source`. A body can never set it."""
     kind: KeyKind = "browser"
     """`server` keys relay other people's requests: `context.ip` and `context.user_agent` are honoured.
@@ -24,6 +23,12 @@ class WriteKeySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Refuse the key from other machines."""
     events_per_second_max: Annotated[float, Meta(gt=0)] | None = None
     """Beyond this rate the key is answered 429; None for no limit. A burst of two seconds is let through."""
+
+
+class WriteKeySettings(KeyRights, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A write key in the settings, as a text: for trying things out. `sillok keys` keeps the others, hashed."""
+
+    key: str
 
 
 DEMO_KEY = WriteKeySettings(key="demo", source="demo", origins=("*",), loopback_only=True)
@@ -40,6 +45,19 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     workers: Positive = 1
     """Processes that share the port, each with its own spool slot. Fewer later: retire the slots left over."""
     keys: tuple[WriteKeySettings, ...] = (DEMO_KEY,)
+    keys_file: str | None = None
+    """The keys that `sillok keys` makes; default `<data folder>/keys.jsonl`. Read again on SIGHUP."""
+    tls_certificate: str | None = None
+    """PEM file with the certificate and its chain; with `tls_key` the ingest plane speaks TLS 1.2 and later and nothing
+    else. Read again on SIGHUP. None: a proxy in front does TLS, or nobody."""
+    tls_key: str | None = None
+    """PEM file with its private key, without a password; readable for the collector alone."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) of the proxies in front. From them alone `X-Forwarded-For` names the client; a network too many
+    lets anybody in it choose the address that is stored."""
+    refused_per_minute_max: Positive = 600
+    """Refused requests of one address, over all workers; beyond it further *bad* ones are answered 429, never a good
+    one. Lower: an app with a fault, behind a carrier's one address, learns less of what is wrong with it."""
     body_bytes_max: Positive = 1024 * 1024
     """Of a batch as sent; beyond it 413."""
     batch_bytes_max: Positive = 8 * 1024 * 1024

@@ -23,9 +23,13 @@ import structlog
 from aiohttp import web
 
 from collector_server import stdin
+from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot
+from collector_server.key_file import KeyRecord, digest
+from collector_server.key_store import KeyStore
 from collector_server.metrics import render
 from collector_server.settings import CollectorSettings
+from collector_server.tls import check_tls
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
 from storage.spool.files import lock_file
@@ -64,6 +68,12 @@ class Worker:
             self.restarts += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
+
+    def take_keys(self, keys: tuple[KeyRecord, ...]) -> None:
+        """Hand the worker the keys in force from now on, and every worker that comes after it."""
+        self._order = msgspec.structs.replace(self._order, keys=keys)
+        if self.process is not None and self.process.returncode is None and self.process.stdin is not None:
+            self.process.stdin.write(msgspec.json.encode(keys) + b"\n")
 
     async def _run_once(self, stop: asyncio.Event) -> int:
         # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the workers in order.
@@ -105,12 +115,16 @@ class Supervisor:
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
+        check_tls(serve)
+        read_networks(serve.trusted_proxies)
         _check_keys([key.key for key in serve.keys])
         # An unwritable folder or a foreign spool is said before anything starts.
         self._spool = SpoolFolder(Path(spool.folder))
+        path = Path(serve.keys_file) if serve.keys_file else None
+        self._key_store = KeyStore(path, Path(spool.folder), {digest(key.key) for key in serve.keys})
+        self._key_store.start()
         self._workers = [
-            Worker(WorkerOrder(slot=slot, serve=serve, spool=spool, log_level=log_level))
-            for slot in range(serve.workers)
+            Worker(WorkerOrder(slot, serve, spool, log_level, self._key_store.records)) for slot in range(serve.workers)
         ]
 
     async def run(self, *, stop_with_stdin: bool = False) -> int:
@@ -121,6 +135,7 @@ class Supervisor:
             stdin.stop_with_stdin(loop, stop)
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         with await self._take_port():
             runner = await self._start_admin()
             try:
@@ -128,6 +143,12 @@ class Supervisor:
             finally:
                 await runner.cleanup()
         return 0
+
+    def _reload(self) -> None:
+        self._key_store.reload()
+        # Also with the keys of before: the workers look at their certificate again as well.
+        for worker in self._workers:
+            worker.take_keys(self._key_store.records)
 
     async def _take_port(self) -> socket.socket:
         """Hold the port; the worker of a supervisor that was killed may need a moment to let go of it."""
@@ -179,7 +200,11 @@ class Supervisor:
         return web.json_response({"ready": not waiting, "waiting": waiting}, status=503 if waiting else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        text = render([w.snapshot for w in self._workers], sum(w.restarts for w in self._workers))
+        text = render(
+            [w.snapshot for w in self._workers],
+            sum(w.restarts for w in self._workers),
+            keys_file_ok=self._key_store.ok,
+        )
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

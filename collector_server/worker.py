@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import socket
-import sys
+import ssl
 import time
 import traceback
 from http import HTTPStatus
@@ -25,13 +25,17 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from collector_server.answer import answer_refused
 from collector_server.app import Collector, resolve
+from collector_server.client_address import client_address, read_networks
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
+from collector_server.key_file import KeyRecord
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
-from collector_server.stdin import stop_with_stdin
+from collector_server.stdin import follow_stdin, read_line
+from collector_server.tls import renew, tls_context
+from contract.errors import SettingsError
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
@@ -61,11 +65,14 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     serve: CollectorSettings
     spool: SpoolSettings
     log_level: str = "info"
+    keys: tuple[KeyRecord, ...] = ()
+    """Those of the key file. Later lines of standard input are such lists too, each in the place of the former;
+    with each the worker reads its certificate again."""
 
 
 def main() -> int:
     """Read the order from standard input and serve until told to stop."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerOrder)
+    order = msgspec.json.decode(read_line(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
     assert HttpRequestParser is not HttpRequestParserPy  # noqa: S101
@@ -77,9 +84,17 @@ async def _serve(order: WorkerOrder) -> int:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    stop_with_stdin(loop, stop)
-    folder = _own_slot(order)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent to all of a unit, it is the supervisor's alone
     counters = Counters()
+    keys = KeyRing(order.serve.keys, order.serve.workers, order.keys, counters.count_retiring)
+    tls = tls_context(order.serve)
+
+    def reload(line: bytes) -> None:
+        keys.replace(msgspec.json.decode(line, type=tuple[KeyRecord, ...]))
+        _renew(tls, order)
+
+    follow_stdin(loop, stop, reload)
+    folder = _own_slot(order)
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
         counters.count_group(len(batches))
@@ -92,13 +107,13 @@ async def _serve(order: WorkerOrder) -> int:
     masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
         order.serve,
-        KeyRing(order.serve.keys, order.serve.workers),
+        keys,
         BatchDecoder(masker, order.serve.batch_events_max),
         masker,
         writer.submit,
         counters,
     )
-    runner = await _listen(order.serve, collector)
+    runner = await _listen(order.serve, collector, tls)
     log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
     while not stop.is_set() and writer.failure is None:
         _report(counters, writer, ready=writer.unavailable is None)
@@ -130,7 +145,18 @@ def _own_slot(order: WorkerOrder) -> SlotFolder:
     return folder
 
 
-async def _listen(settings: CollectorSettings, collector: Collector) -> web.ServerRunner:
+def _renew(tls: ssl.SSLContext | None, order: WorkerOrder) -> None:
+    if tls is None:
+        return
+    try:
+        renew(tls, order.serve)
+    except SettingsError as error:
+        log.error("certificate_not_renewed", slot=order.slot, reason=str(error), action="mend it, then send SIGHUP")
+    else:
+        log.info("certificate_loaded", slot=order.slot, file=order.serve.tls_certificate)
+
+
+async def _listen(settings: CollectorSettings, collector: Collector, tls: ssl.SSLContext | None) -> web.ServerRunner:
     server = _Server(
         collector.handle,
         request_factory=_request_factory(settings),
@@ -145,7 +171,7 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((settings.host, settings.port))
-        await web.SockSite(runner, listener.dup(), backlog=_BACKLOG).start()
+        await web.SockSite(runner, listener.dup(), backlog=_BACKLOG, ssl_context=tls).start()
     return runner
 
 
@@ -192,14 +218,22 @@ class _Server(web.Server):
 
 
 def _request_factory(settings: CollectorSettings) -> Any:
-    """Return aiohttp's own request, but with our limit on the body."""
+    """Return aiohttp's own request, but with our limit on the body and the client's own address."""
+    networks = read_networks(settings.trusted_proxies)
+    address_of = client_address(networks)
 
     def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         loop = asyncio.get_running_loop()
         limit = settings.body_bytes_max
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
+        client = address_of(_peer(protocol.transport), message.headers) if networks else None
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit, remote=client)
 
     return make
+
+
+def _peer(transport: asyncio.Transport | None) -> str | None:
+    name = transport.get_extra_info("peername") if transport is not None else None
+    return name[0] if isinstance(name, tuple) else None
 
 
 def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:

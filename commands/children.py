@@ -61,6 +61,11 @@ class Child:
         self._started_at = time.monotonic()
         self._restart_at = None
 
+    def send(self, signal_: signal.Signals) -> None:
+        """Send the process a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(signal_)
+
     def watch(self) -> int | None:
         """Restart the process when it died; return its status when it refused to run (2), else None."""
         if self._process is None or self._process.poll() is None:

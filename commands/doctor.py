@@ -11,6 +11,8 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 
+from collector_server.key_store import count_states
+from commands.keys import listed
 from commands.settings import Settings
 from contract.errors import SillokError
 from storage.migrate import pending
@@ -38,6 +40,7 @@ def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
         ("data folder", lambda: _folder(Path(settings.data.folder))),
         ("disk sync", lambda: _sync(settings.spool_folder())),
         ("spool", lambda: _spool(settings.spool_folder())),
+        ("write keys", lambda: _keys(settings)),
         ("collector", lambda: _collector(settings)),
     ]
     for name, check in checks:
@@ -100,6 +103,14 @@ def _spool(path: Path) -> Finding:
     if oldest > _WAITING_S_MAX:
         return Finding("spool", result, "is `sillok load` running, and can it reach the database?")
     return Finding("spool", result)
+
+
+def _keys(settings: Settings) -> Finding:
+    states = count_states(listed(settings))
+    result = ", ".join(f"{n} {state}" for state, n in states.items()) + f"; {len(settings.serve.keys)} in the settings"
+    if settings.serve.keys or states["active"] or states["retiring"]:
+        return Finding("write keys", result)
+    return Finding("write keys", result, "nobody can send: make a key with `sillok keys make`")
 
 
 def _collector(settings: Settings) -> Finding:

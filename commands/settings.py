@@ -23,7 +23,10 @@ from storage.spool.settings import SpoolSettings
 _PREFIX: Final = "SILLOK_"
 _DEFAULT_FILE: Final = "sillok.toml"
 # What libpq would read behind our back.
-_LIBPQ: Final = ("PGHOST", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGUSER", "PGDATABASE", "DATABASE_URL")
+_LIBPQ: Final = (
+    "PGHOST", "PGHOSTADDR", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGUSER", "PGDATABASE",
+    "DATABASE_URL",
+)  # fmt: skip
 
 # The decoder's words, and what a person calls them.
 _PLAIN_WORDS: Final = (
@@ -62,6 +65,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def spool_folder(self) -> Path:
         """Return where the spool is."""
         return Path(self.spool.folder) if self.spool.folder else Path(self.data.folder) / "spool"
+
+    def keys_file(self) -> Path:
+        """Return where the write keys are."""
+        return Path(self.serve.keys_file) if self.serve.keys_file else Path(self.data.folder) / "keys.jsonl"
+
+    def located_serve(self) -> CollectorSettings:
+        """Return the collector's section with its key file filled in."""
+        return msgspec.structs.replace(self.serve, keys_file=str(self.keys_file()))
 
     def located_spool(self) -> SpoolSettings:
         """Return the spool's section with its folder filled in."""

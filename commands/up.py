@@ -1,6 +1,7 @@
 """`sillok up`: embedded PostgreSQL, collector, loader and processor, in one process tree."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -92,7 +93,9 @@ class Installation:
     def _start_children(self) -> None:
         bare = {name: os.environ[name] for name in _COLLECTOR_ENVIRONMENT if name in os.environ}
         everything = dict(os.environ)
-        spooled = msgspec.structs.replace(self.settings, spool=self.settings.located_spool())
+        spooled = msgspec.structs.replace(
+            self.settings, serve=self.settings.located_serve(), spool=self.settings.located_spool()
+        )
         self.children = {
             "serve": Child("serve", without_databases(spooled), bare),
             "load": Child("load", spooled, everything),
@@ -126,6 +129,12 @@ class Installation:
         while not stop.wait(0.2):
             self.watch()
 
+    def reload(self) -> None:
+        """Let the collector read its key file again."""
+        for child in self.children.values():
+            if child.command == "serve":
+                child.send(signal.SIGHUP)
+
     def stop(self) -> None:
         """Stop in the order of the data: collector, loader, processor, database."""
         for child in self.children.values():
@@ -142,9 +151,10 @@ class Installation:
         """Tell a person where everything is."""
         serve = self.settings.serve
         key = next(iter(serve.keys)).key if serve.keys else "…"
+        scheme = "https" if serve.tls_certificate else "http"
         sys.stdout.write(
             f"Sillok is up. Ctrl-C stops it.\n"
-            f"  events    http://{serve.host}:{serve.port}/v1/events   write key {key}\n"
+            f"  events    {scheme}://{serve.host}:{serve.port}/v1/events   write key {key}\n"
             f"  admin     http://{serve.admin_host}:{serve.admin_port}/readyz  /healthz  /metrics\n"
             f"  spool     {self.settings.spool_folder()}\n"
             f"  database  {self.dsn if self._postgres else '(as in the settings)'}\n"

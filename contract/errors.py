@@ -3,6 +3,7 @@
 SillokError
 ├── UsageError              wrong command line, settings or surroundings: exit 2, one sentence
 │   ├── SettingsError
+│   ├── KeyFileBroken
 │   ├── FolderInUse
 │   ├── PortInUse
 │   ├── FolderNotWritable
@@ -34,6 +35,10 @@ class UsageError(SillokError):
 
 class SettingsError(UsageError):
     """The settings file has an error; the message names the key and the file."""
+
+
+class KeyFileBroken(UsageError):
+    """The key file cannot be read; the message names the line. Make the change again with `sillok keys`."""
 
 
 class FolderInUse(UsageError):

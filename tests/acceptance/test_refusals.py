@@ -1,5 +1,6 @@
 """What cannot be done is refused in one sentence that says what to do: exit status 2, and never a traceback."""
 
+import json
 import os
 import re
 import signal
@@ -43,6 +44,8 @@ SETTINGS_ERRORS = {
     "a wrong type": ('[serve]\nport = "seven"', "[serve.port]", "expected `int`, got `str`"),
     "a port that is none": ("[serve]\nport = 70000", "[serve.port]", "<= 65535"),
     "no workers": ("[serve]\nworkers = 0", "[serve.workers]", ">= 1"),
+    "a proxy that is no network": ('[serve]\ntrusted_proxies = "10.0.0.1"', "[serve.trusted_proxies]", "`array`"),
+    "no bad request at all": ("[serve]\nrefused_per_minute_max = 0", "[serve.refused_per_minute_max]", ">= 1"),
     "a level that is none": ('[log]\nlevel = "loud"', "[log.level]", "'loud'"),
     "no TOML": ("[serve\nport = 1", "is not valid TOML", "line 1"),
     "no UTF-8": (b'[serve]\nhost = "\xb8\xc5"', "is not valid TOML", "position 16"),
@@ -252,6 +255,93 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, sillok_here: C
     result = sillok_here(command, SILLOK_DATA_FOLDER=folder, **dsn)
 
     assert_refused(result, folder, "check its owner and permissions")
+
+
+def test_a_proxy_by_name_is_refused(tmp_path: Path, sillok_here: Command):
+    path = tmp_path / "settings.toml"
+    path.write_text('[serve]\ntrusted_proxies = ["10.0.0.1", "proxy.internal"]', encoding="utf-8")
+
+    assert_refused(
+        sillok_here("serve", "--config", str(path)), "[serve.trusted_proxies]", "'proxy.internal'", "10.0.0.0/24"
+    )
+
+
+def test_half_of_tls_is_refused(tmp_path: Path, sillok_here: Command):
+    path = tmp_path / "settings.toml"
+    path.write_text('[serve]\ntls_key = "key.pem"', encoding="utf-8")
+
+    assert_refused(
+        sillok_here("serve", "--config", str(path)), "[serve] tls_certificate and tls_key", "set both, or none"
+    )
+
+
+# Write keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["make", "--source", "mts", "--origin", "https://m.example.com/path"], ["'https://m.example.com/path'", "no path"]),
+        (["make", "--source", "mts", "--origin", "https://M.example.com"], ["no origin as browsers send it"]),
+        (["make", "--source", "mts", "--origin", "https://m.example.com:443"], ["no origin as browsers send it"]),
+        (["make", "--source", "mts", "--origin", "null"], ["'null'", "no origin as browsers send it"]),
+        (["make", "--source", "m", "--kind", "server", "--origin", "https://m.kr"], ["a secret", "leave --origin out"]),
+        (["make", "--source", ""], ["`$.source`"]),
+        (["make", "--source", "mts", "--rate", "0"], ["`$.events_per_second_max`"]),
+        (["retire", "k0000000000"], ["no such key", "`sillok keys list`"]),
+        (["revoke", "k0000000000"], ["no such key", "`sillok keys list`"]),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_keys_that_cannot_be_made_is_refused(
+    tmp_path: Path, sillok_here: Command, arguments: list[str], words: list[str]
+):
+    assert_refused(sillok_here("keys", *arguments), *words)
+    assert not (tmp_path / "sillok-data" / "keys.jsonl").exists()
+
+
+def test_a_key_never_comes_back_and_is_told_by_its_text_or_its_id(sillok_here: Command):
+    made = json.loads(sillok_here("keys", "make", "--source", "mts", "--json").stdout)
+
+    assert sillok_here("keys", "retire", made["key"]).status == 0
+    assert_refused(sillok_here("keys", "retire", made["id"]), f"key {made['id']} is retiring already")
+    assert sillok_here("keys", "revoke", made["id"]).status == 0
+    assert_refused(sillok_here("keys", "retire", made["key"]), f"key {made['id']} is revoked already")
+    assert_refused(sillok_here("keys", "revoke", made["key"]), f"key {made['id']} is revoked already")
+    shown = sillok_here("keys", "list").stdout
+    assert made["id"] in shown
+    assert "revoked" in shown
+    assert made["key"] not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["keys", "list"], ["keys", "make", "--source", "mts"], ["keys", "revoke", "k00"], ["serve"]]
+)
+def test_a_broken_key_file_is_named_with_its_line(tmp_path: Path, sillok_here: Command, arguments: list[str]):
+    path = tmp_path / "keys.jsonl"
+    path.write_text('{"sillok_keys":1,"count":1}\n', encoding="utf-8")
+    result = sillok_here(*arguments, SILLOK_SERVE_KEYS_FILE=str(path), SILLOK_LOG_LEVEL="error")
+
+    assert result.status == 2
+    assert str(path) in result.stderr
+    assert "line 1 promises 1 keys, but 0 follow" in result.stderr
+    assert path.read_text(encoding="utf-8") == '{"sillok_keys":1,"count":1}\n'
+
+
+def test_the_doctor_says_whether_anybody_can_send_and_which_line_is_broken(tmp_path: Path, sillok_here: Command):
+    def finding() -> dict[str, str]:
+        findings = json.loads(sillok_here("doctor", "--json", "--config", "none.toml").stdout)
+        return next(f for f in findings if f["check"] == "write keys")
+
+    (tmp_path / "none.toml").write_text("[serve]\nkeys = []", encoding="utf-8")
+    assert "sillok keys make" in finding()["advice"]
+    sillok_here("keys", "make", "--source", "mts", "--config", "none.toml")
+    assert finding() == {
+        "check": "write keys",
+        "result": "1 active, 0 retiring, 0 revoked; 0 in the settings",
+        "advice": "",
+    }
+    (tmp_path / "sillok-data" / "keys.jsonl").write_text("broken", encoding="utf-8")
+    assert "line 1 is not JSON" in finding()["advice"]
 
 
 # The collector holds no credentials

@@ -92,6 +92,7 @@ CODES = {
     "too_large": (413, False),
     "unknown_encoding": (415, True),
     "over_rate": (429, True),
+    "too_many_refused": (429, True),
     "unavailable": (503, True),
 }
 
@@ -175,8 +176,10 @@ class Collector:
         self.spool = folder / "spool"
         self.log = folder / f"{name}.log"
         self.settings = folder / f"{name}.toml"
+        self.keys_file = folder / "keys.jsonl"
         self.settings.write_text(
-            f"[serve]\nport = {self.port}\nadmin_port = {self.admin_port}\n{serve}\n{KEYS}\n"
+            f"[serve]\nport = {self.port}\nadmin_port = {self.admin_port}\n"
+            f'keys_file = "{self.keys_file}"\n{serve}\n{KEYS}\n'
             f'[spool]\nfolder = "{self.spool}"\n{spool}\n',
             encoding="utf-8",
         )
@@ -184,6 +187,7 @@ class Collector:
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
+        self.sources = dict(SOURCES)
         self._lock = threading.Lock()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -193,6 +197,31 @@ class Collector:
                 stderr=log,
                 env=clean_environment(),
             )
+
+    def sillok(self, *arguments: str) -> str:
+        """Run a command with this collector's settings; return what it prints."""
+        command = [sys.executable, "-m", "sillok", *arguments, "--config", str(self.settings)]
+        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def make_key(self, source: str, *arguments: str) -> str:
+        """Make a key with `sillok keys`; the collector knows it after the next SIGHUP."""
+        made = json.loads(self.sillok("keys", "make", "--json", "--source", source, *arguments))
+        self.sources[made["key"]] = source
+        return str(made["key"])
+
+    def reload(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the log's lines of this name."""
+        lines = [
+            json.loads(line)
+            for line in self.log.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+            if line[:1] == "{"
+        ]
+        return [line for line in lines if line["event"] == event]
 
     def wait_until_ready(self) -> None:
         eventually(lambda: self.admin("/readyz")[0] == 200)
@@ -274,7 +303,7 @@ class Collector:
         with self._lock:
             self.statuses[answer.status] += 1
             if answer.status == 200:
-                self._acknowledge(answer, sent, SOURCES[key])
+                self._acknowledge(answer, sent, self.sources[key])
         if answer.status not in (200, 204) and answer.body:
             error = answer.json["error"]
             assert set(answer.json) == {"error"}
@@ -322,9 +351,9 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, serve: str = "", spool: str = "") -> Iterator[Collector]:
+def running(folder: Path, serve: str = "", spool: str = "", *, name: str = "sillok") -> Iterator[Collector]:
     """Run a collector; it is gone afterwards, whatever happened."""
-    collector = Collector(folder, serve, spool)
+    collector = Collector(folder, serve, spool, name=name)
     try:
         yield collector
     finally:

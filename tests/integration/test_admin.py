@@ -65,6 +65,7 @@ def test_the_metrics_agree_with_what_was_sent(collector: Collector):
         ("sillok_worker_restarts_total",): 0,
         ("sillok_workers_ready",): WORKERS,
         ("sillok_queued_bytes",): 0,
+        ("sillok_keys_file_ok",): 1,
     }
     assert set(collector.statuses) >= {200, 204, 400, 401, 405}, "of each kind something was sent"
     eventually(lambda: metrics(collector).items() >= expected.items())

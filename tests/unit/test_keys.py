@@ -1,11 +1,13 @@
 """Write keys: who may send from where, and how fast."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector_server.keys import Bucket, KeyRing, is_loopback
-from collector_server.settings import DEMO_KEY, CollectorSettings, KeyKind, WriteKeySettings
+from collector_server.key_file import KeyRecord, make_key
+from collector_server.keys import Bucket, KeyRing
+from collector_server.settings import DEMO_KEY, CollectorSettings, KeyKind, KeyRights, WriteKeySettings
 from collector_server.supervisor import Supervisor
 from contract.errors import SettingsError
 from storage.spool.settings import SpoolSettings
@@ -177,14 +179,70 @@ def test_the_demo_key_works_on_loopback_only():
     assert found.loopback_only
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1"])
-def test_this_machines_own_addresses_are_loopback(address: str):
-    assert is_loopback(address)
+# The keys of the key file
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.0.1", "0.0.0.0", "::", "2001:db8::1", "", "localhost", None])
-def test_anything_else_is_not_loopback(address: str | None):
-    assert not is_loopback(address)
+def made(**rights: object) -> tuple[str, KeyRecord]:
+    return make_key(KeyRights(**{"source": "app", **rights}))  # type: ignore[arg-type]
+
+
+def in_state(record: KeyRecord, state: str) -> KeyRecord:
+    return msgspec.structs.replace(record, state=state)
+
+
+def test_a_key_of_the_file_is_found_by_its_text_and_a_revoked_one_is_unknown():
+    text, record = made(kind="test", origins=(ORIGIN,))
+    ring = KeyRing([key()], records=[record])
+
+    found = ring.find(text)
+    assert found is not None
+    assert (found.source, found.is_test) == ("app", True)
+    assert ring.find(text) is found
+    assert ring.any_allows_origin(ORIGIN)
+    assert ring.find(record.sha256) is None, "what stands in the file opens nothing"
+    assert ring.find(record.id) is None
+
+    ring.replace([in_state(record, "revoked")])
+    assert ring.find(text) is None
+    assert not ring.any_allows_origin(ORIGIN)
+    assert ring.find("k") is not None, "the keys of the settings stay"
+
+
+def test_no_unknown_text_is_remembered():
+    """An attacker who guesses would else fill the memory."""
+    text, record = made()
+    ring = KeyRing([key()], records=[record])
+    for n in range(1000):
+        assert ring.find(f"{text}{n}") is None
+        assert ring.find(text) is not None
+    assert set(ring._by_text) == {"k", text}
+
+
+def test_each_use_of_a_retiring_key_is_counted_and_it_works():
+    text, record = made()
+    uses: list[str] = []
+    ring = KeyRing([], records=[in_state(record, "retiring")], count_retiring=uses.append)
+
+    assert all(ring.find(text) for _ in range(3))
+    assert uses == [record.id] * 3
+
+
+def test_a_bucket_keeps_its_fill_over_a_reload_unless_the_rate_has_changed():
+    text, record = made(events_per_second_max=0.01)
+    ring = KeyRing([], records=[record])
+
+    def refused() -> bool:
+        found = ring.find(text)
+        assert found is not None
+        assert found.bucket is not None
+        return found.bucket.take(1) > 0
+
+    assert not refused()
+    assert refused()
+    ring.replace([made()[1], msgspec.structs.replace(record, origins=(ORIGIN,))])
+    assert refused()
+    ring.replace([msgspec.structs.replace(record, events_per_second_max=0.02)])
+    assert not refused()
 
 
 def test_a_key_that_stands_twice_in_the_settings_is_refused(tmp_path):

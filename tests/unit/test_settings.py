@@ -137,7 +137,9 @@ def test_serve_refuses_a_dsn_in_its_file(write):
     assert "geheim" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["PGHOST", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name", ["PGHOST", "PGHOSTADDR", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "DATABASE_URL"]
+)
 def test_serve_refuses_what_libpq_would_read(name):
     """Credentials in the environment are credentials too."""
     with pytest.raises(SettingsError, match=f"finds {name}: give the collector a settings file of its own"):

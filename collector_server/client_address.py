@@ -1,0 +1,94 @@
+"""Whose address a request has: the peer's, or the one that a trusted proxy names in `X-Forwarded-For`.
+
+Each proxy appends the address it was called from, so only the entries that our own proxies wrote can be believed:
+read from the right, the first that is no trusted proxy is the client. What stands left of it anybody may have
+written. A header from any other peer, and one that cannot be read, is ignored.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from contract.errors import SettingsError
+
+_HEADER: Final = "X-Forwarded-For"
+_HOPS_MAX: Final = 32
+_REMEMBERED: Final = 4096
+
+Network = IPv4Network | IPv6Network
+
+
+def read_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Return the networks of `trusted_proxies`; raise SettingsError for what is none."""
+    networks = []
+    for text in texts:
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            raise SettingsError(
+                f"[serve.trusted_proxies] {text!r} is no network: write 10.0.0.0/24, or the address of one proxy"
+            ) from error
+    return tuple(networks)
+
+
+def client_address(networks: Sequence[Network]) -> Callable[[str | None, CIMultiDictProxy[str]], str | None]:
+    """Return the function from a connection's peer and a request's headers to the client's address."""
+
+    @lru_cache(_REMEMBERED)
+    def is_trusted(address: str) -> bool:
+        parsed = ip_address(address)
+        return any(parsed in network for network in networks)
+
+    def find(peer: str | None, headers: CIMultiDictProxy[str]) -> str | None:
+        own = _address(peer or "")
+        if own is None or _HEADER not in headers or not is_trusted(own):
+            return peer
+        client = peer
+        for entry in reversed(",".join(headers.getall(_HEADER)).rsplit(",", _HOPS_MAX)):
+            named = _address(entry.strip())
+            if named is None:
+                return peer
+            client = named
+            if not is_trusted(named):
+                return client
+        return client
+
+    return find
+
+
+def is_from_here(request: web.BaseRequest) -> bool:
+    """Say whether a request was made on this machine: one that a proxy has handed on was not."""
+    return is_loopback(request.remote) and _HEADER not in request.headers
+
+
+@lru_cache(_REMEMBERED)
+def is_loopback(address: str | None) -> bool:
+    """Say whether an address is this machine's own."""
+    parsed = _address(address or "")
+    return parsed is not None and ip_address(parsed).is_loopback
+
+
+def network_of(address: str) -> str:
+    """Return what one subscriber has: an IPv4 address, or the /64 of an IPv6 address."""
+    parsed = _address(address)
+    if parsed is None or ":" not in parsed:
+        return address
+    return str(ip_network((parsed, 64), strict=False))
+
+
+def _address(text: str) -> str | None:
+    """Return an address in its one form, without port, brackets or zone; None for what is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        parsed = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)

@@ -1,0 +1,94 @@
+"""TLS on the ingest plane: one context per worker, whose certificate SIGHUP replaces for new connections.
+
+What would fail at the first handshake is refused before anything listens: a file that is missing, cannot be read,
+is no certificate, does not belong to its key, or has expired.
+"""
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+from collector_server.settings import CollectorSettings
+from contract.errors import SettingsError
+
+# X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_TIMES: Final = {9: "is not valid yet: check the machine's clock", 10: "has expired: renew it"}
+_NO_PASSWORD: Final = ""
+
+
+def check_tls(settings: CollectorSettings) -> None:
+    """Raise SettingsError, naming setting and file, when clients would refuse the certificate or get none."""
+    context = tls_context(settings)
+    if context is not None and settings.tls_certificate is not None:
+        _check_times(context, settings.tls_certificate)
+
+
+def tls_context(settings: CollectorSettings) -> ssl.SSLContext | None:
+    """Return the server's context, None when TLS is not set; raise SettingsError when the files cannot be used.
+
+    An expired certificate can: a worker that starts again must not stay away because of a date.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError("[serve] tls_certificate and tls_key belong together: set both, or none")
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
+        _check_readable(name, path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, certificate, key)
+    return context
+
+
+def renew(context: ssl.SSLContext, settings: CollectorSettings) -> None:
+    """Take the files as they are now, for connections from now on; raise SettingsError and change nothing if broken."""
+    check_tls(settings)
+    _load(context, settings.tls_certificate or "", settings.tls_key or "")
+
+
+def _check_readable(name: str, path: str) -> None:
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise SettingsError(
+            f"[serve.{name}] cannot read {path}: {error.strerror}; check path and permissions"
+        ) from error
+
+
+def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key, lambda: _NO_PASSWORD)  # never asks on a terminal
+    except (ssl.SSLError, OSError, ValueError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise SettingsError(
+                f"[serve.tls_key] {key} is not the key of {certificate}: name the two that belong"
+            ) from error
+        raise SettingsError(
+            f"[serve.tls_certificate] {certificate} and {key} are of no use: both must be PEM, the key without password"
+        ) from error
+
+
+def _check_times(context: ssl.SSLContext, certificate: str) -> None:
+    """Shake hands with ourselves: Python reads a certificate's dates in no other way."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(certificate)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        context.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for end in ends * 3:
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in _TIMES:
+                raise SettingsError(f"[serve.tls_certificate] {certificate} {_TIMES[error.verify_code]}") from error
+            return  # what else a client may find wrong is between it and the one who issued it
+        except ssl.SSLError:
+            return
