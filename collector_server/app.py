@@ -67,6 +67,11 @@ class Collector:
         """Say whether a batch is being received or waits for the disk."""
         return self._in_flight_bytes > 0
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of bodies being received or waiting for the disk."""
+        return self._in_flight_bytes
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
         key: WriteKey | None = None

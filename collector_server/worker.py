@@ -22,9 +22,10 @@ import structlog
 import uvloop
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from msgspec.structs import asdict, replace
 
 from collector_server.app import Collector, answer_refused, resolve
-from collector_server.counters import Counters
+from collector_server.counters import Counters, Snapshot
 from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
@@ -34,10 +35,11 @@ from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
-from storage.spool.files import lock_file
+from storage.spool.files import Files, lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
 from storage.spool.recovery import recover_slot
 from storage.spool.settings import SpoolSettings
+from storage.spool.timed import TimedFiles
 from storage.spool.writer import SpoolWriter
 
 log: Final = structlog.get_logger()
@@ -77,16 +79,17 @@ async def _serve(order: WorkerOrder) -> int:
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
     stop_with_stdin(loop, stop)
-    folder = _own_slot(order)
     counters = Counters()
+    folder = _own_slot(order, TimedFiles(counters.count_sync))
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
-        counters.count_group(len(batches))
+        if error is None:
+            counters.count_group([len(pending.body) for pending in batches])
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(resolve, batches, error)
 
-    recover_slot(folder, OsClock().wall_us())
-    writer = SpoolWriter(folder, order.spool, on_durable)
+    counters.count_recovery(asdict(recover_slot(folder, OsClock().wall_us())))
+    writer = SpoolWriter(folder, _share_of(order), on_durable)
     writer.start()
     masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
@@ -100,23 +103,29 @@ async def _serve(order: WorkerOrder) -> int:
     runner = await _listen(order.serve, collector)
     log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
     while not stop.is_set() and writer.failure is None:
-        _report(counters, writer, ready=writer.unavailable is None)
+        _report(counters, collector, writer, ready=writer.unavailable is None)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
     # New requests get 503; those under way are answered; then the segment is sealed.
     collector.stopping = True
-    _report(counters, writer, ready=False)
+    _report(counters, collector, writer, ready=False)
     await _drain(runner, collector)
     await runner.cleanup()
     await loop.run_in_executor(None, writer.close)
-    _report(counters, writer, ready=False)
+    _report(counters, collector, writer, ready=False)
     log.info("collector_stopped", slot=order.slot)
     return EXIT_DISK_FAILED if writer.failure is not None else 0
 
 
-def _own_slot(order: WorkerOrder) -> SlotFolder:
+def _share_of(order: WorkerOrder) -> SpoolSettings:
+    """Return the spool's settings with this worker's part of the quota."""
+    whole = order.spool.bytes_max
+    return order.spool if whole is None else replace(order.spool, bytes_max=whole // order.serve.workers)
+
+
+def _own_slot(order: WorkerOrder, files: Files) -> SlotFolder:
     """Take the slot's lock; a predecessor may still be on its way out."""
-    folder = SpoolFolder(Path(order.spool.folder)).slot(order.slot) if order.spool.folder else None
+    folder = SpoolFolder(Path(order.spool.folder), files).slot(order.slot) if order.spool.folder else None
     if folder is None:
         raise ValueError("the supervisor always names the spool's folder")
     folder.prepare()
@@ -201,8 +210,14 @@ def _request_factory(settings: CollectorSettings) -> Any:
     return make
 
 
-def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:
-    snapshot = counters.snapshot(ready=ready, unavailable=writer.unavailable, queued_bytes=writer.queued_bytes)
+def _report(counters: Counters, collector: Collector, writer: SpoolWriter, *, ready: bool) -> None:
+    snapshot = Snapshot(
+        ready=ready,
+        unavailable=writer.unavailable,
+        queued_bytes=writer.queued_bytes,
+        in_flight_bytes=collector.in_flight_bytes,
+        totals=counters.totals(),
+    )
     with contextlib.suppress(BrokenPipeError):
         os.write(1, msgspec.json.encode(snapshot) + b"\n")
 
