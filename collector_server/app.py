@@ -7,6 +7,7 @@ more than they do. What is not on the wire of the contract is answered 404.
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache, partial
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -19,6 +20,7 @@ from collector_server.decompress import ENCODINGS, decompress
 from collector_server.keys import KeyRing, WriteKey, is_loopback
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
+from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from contract.errors import SpoolUnavailable
 from storage.spool.active import Pending
@@ -52,6 +54,7 @@ class Collector:
         masker: Masker,
         submit: Submit,
         counters: Counters,
+        request_log: RequestLog,
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -59,6 +62,7 @@ class Collector:
         self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
         self._counters = counters
+        self._request_log = request_log
         self._in_flight_bytes = 0
         self.stopping = False
 
@@ -75,6 +79,7 @@ class Collector:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
         key: WriteKey | None = None
+        started = monotonic()
         try:
             if request.path != EVENTS_PATH:
                 raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} here")
@@ -82,18 +87,21 @@ class Collector:
                 response = self._preflight(request)
             elif request.method == "POST":
                 key = self._authenticate(request)
-                response = await self._events(request, key)
+                response = await self._events(request, key, started)
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
             response = answer_refused(refused)
+            self._request_log.refused(
+                refused.refusal, source=key.source if key else None, size=request.content_length, started=started
+            )
         if self.stopping:
             response.force_close()
         self._counters.count_request(response.status)
         _allow_origin(request, response, key)
         return response
 
-    async def _events(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
+    async def _events(self, request: web.BaseRequest, key: WriteKey, started: float) -> web.Response:
         if self.stopping:
             raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
         encoding = request.headers.get("Content-Encoding", "").lower()
@@ -111,6 +119,7 @@ class Collector:
         finally:
             self._in_flight_bytes -= budget
         self._counters.count_batch(key.source, decoded)
+        self._request_log.accepted(key.source, decoded, len(body), started)
         return _accepted(decoded.accepted, decoded.rejects, pending.receipt)
 
     def _authenticate(self, request: web.BaseRequest) -> WriteKey:

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
+from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
@@ -91,6 +93,9 @@ async def _serve(order: WorkerOrder) -> int:
     counters.count_recovery(asdict(recover_slot(folder, OsClock().wall_us())))
     writer = SpoolWriter(folder, _share_of(order), on_durable)
     writer.start()
+    request_log = RequestLog(
+        order.serve.log_sample, order.serve.log_refused_per_second_max, counters.count_lines_left_out
+    )
     masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
         order.serve,
@@ -99,10 +104,17 @@ async def _serve(order: WorkerOrder) -> int:
         masker,
         writer.submit,
         counters,
+        request_log,
     )
-    runner = await _listen(order.serve, collector)
+
+    def on_refused(refusal: Refusal) -> None:
+        counters.count_request(refusal.status)
+        request_log.refused(refusal)
+
+    runner = await _listen(order.serve, collector, on_refused)
     log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
     while not stop.is_set() and writer.failure is None:
+        request_log.say_left_out()
         _report(counters, collector, writer, ready=writer.unavailable is None)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
@@ -138,8 +150,11 @@ def _own_slot(order: WorkerOrder, files: Files) -> SlotFolder:
     return folder
 
 
-async def _listen(settings: CollectorSettings, collector: Collector) -> web.ServerRunner:
+async def _listen(
+    settings: CollectorSettings, collector: Collector, on_refused: Callable[[Refusal], None]
+) -> web.ServerRunner:
     server = _Server(
+        on_refused,
         collector.handle,
         request_factory=_request_factory(settings),
         keepalive_timeout=settings.keepalive_timeout_ms / 1000,
@@ -152,6 +167,8 @@ async def _listen(settings: CollectorSettings, collector: Collector) -> web.Serv
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # aiohttp waits forever for a client that does not read its answers; the kernel does not.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.keepalive_timeout_ms)
         listener.bind((settings.host, settings.port))
         await web.SockSite(runner, listener.dup(), backlog=_BACKLOG).start()
     return runner
@@ -186,15 +203,22 @@ class _Connection(web.RequestHandler):
         """Return the answer, and log where the code failed, without a value."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is already under way")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_bug = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(self._manager, _Server):
+            self._manager.on_refused(Refusal.INTERNAL if is_bug else Refusal.BAD_REQUEST)
+        if is_bug:
             frames = traceback.extract_tb(exc.__traceback__ if exc else None)[-_FRAMES_LOGGED:]
             log.error("request_failed", error=type(exc).__name__, at=[f"{f.filename}:{f.lineno}" for f in frames])
             return answer_refused(Refused(Refusal.INTERNAL, "something went wrong here: the server's log says where"))
-        log.debug("not_http", error=type(exc).__name__)
         return answer_refused(Refused(Refusal.BAD_REQUEST, "this cannot be read as HTTP: see the headers"))
 
 
 class _Server(web.Server):
+    def __init__(self, on_refused: Callable[[Refusal], None], handler: Any, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self.on_refused: Final = on_refused
+        """Told of every request that did not reach the handler, or broke it."""
+
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
