@@ -164,13 +164,13 @@ def test_it_is_not_ready_while_the_disk_is_almost_full_and_says_why(tmp_path: Pa
 
 def test_it_is_not_ready_while_the_spools_quota_is_used_up(tmp_path: Path):
     """Each of two workers has half of it, and nothing to let go."""
-    with running(tmp_path, "workers = 2", "bytes_max = 20_000\nheartbeat_ms = 200") as collector:
+    with running(tmp_path, "workers = 2", "bytes_max = 2_000\nheartbeat_ms = 200") as collector:
         text = eventually(lambda: found if "quota" in (found := collector.admin("/readyz")[1]) else None, 60)
 
         assert "the spool's quota is used up" in text
         refused = eventually(lambda: found if (found := collector.post(batch())).status == 503 else None, 60)
         assert refused.code == "unavailable"
-        assert sum(path.stat().st_size for path in collector.spool.rglob("*.*")) < 60_000, "and it grows no further"
+        assert sum(path.stat().st_size for path in collector.spool.rglob("*.*")) < 20_000, "and it grows no further"
 
 
 def test_while_one_worker_is_away_the_other_serves_and_readyz_says_which_is_missing(mortal: Collector):
