@@ -31,7 +31,7 @@ bench: $(READY) ## figures, never a verdict
 	$(BIN)/python -m tests.benchmarks.collector
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
 
-soak: $(READY) ## the crash tests for minutes instead of seconds
+soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
 
 clean:

@@ -7,6 +7,7 @@ more than they do. What is not on the wire of the contract is answered 404.
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache, partial
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -22,6 +23,7 @@ from collector_server.decompress import ENCODINGS, decompress
 from collector_server.keys import KeyRing, WriteKey
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
+from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from contract.errors import SpoolUnavailable
 from storage.spool.active import Pending
@@ -52,6 +54,7 @@ class Collector:
         masker: Masker,
         submit: Submit,
         counters: Counters,
+        request_log: RequestLog,
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -60,6 +63,7 @@ class Collector:
         self._submit = submit
         self._counters = counters
         self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
+        self._request_log = request_log
         self._in_flight_bytes = 0
         self._turn: list[Pending] = []
         self.stopping = False
@@ -69,20 +73,26 @@ class Collector:
         """Say whether a batch is being received or waits for the disk."""
         return self._in_flight_bytes > 0
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of bodies being received or waiting for the disk."""
+        return self._in_flight_bytes
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
         origin = request.headers.get("Origin")
         key: WriteKey | None = None
         response: web.StreamResponse
+        started = monotonic()
         try:
             if request.path == EVENTS_PATH and request.method == "POST":
                 key = self._authenticate(request, origin)
-                body = await self._events(request, key)
+                body = await self._events(request, key, started)
                 response = answer_accepted(request, body, plain=origin is None and not self.stopping)
             elif request.path == pixel.PIXEL_PATH:
                 pixel.check_method(request)
                 key = self._authenticate(request, origin)
-                response = await self._pixel(request, key)
+                response = await self._pixel(request, key, started)
             elif request.path != EVENTS_PATH:
                 raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} and {pixel.PIXEL_PATH} here")
             elif request.method == "OPTIONS":
@@ -90,7 +100,10 @@ class Collector:
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
-            response = answer_refused(self._bad_requests.judge(refused, request.remote))
+            judged = self._bad_requests.judge(refused, request.remote)
+            response = answer_refused(judged)
+            source = key.source if key else None
+            self._request_log.refused(judged.refusal, source=source, size=request.content_length, started=started)
         if self.stopping:
             response.force_close()
         self._counters.count_request(response.status)
@@ -98,16 +111,16 @@ class Collector:
             _allow_origin(response, origin)
         return response
 
-    async def _pixel(self, request: web.BaseRequest, key: WriteKey) -> web.Response:
+    async def _pixel(self, request: web.BaseRequest, key: WriteKey, started: float) -> web.Response:
         body = pixel.body_of(request.query.items(), request.headers)
         budget = self._book(len(body))
         try:
-            decoded, _ = await self._take(request, key, body)
+            decoded, _ = await self._take(request, key, body, started)
         finally:
             self._in_flight_bytes -= budget
         return pixel.answer(decoded.rejects)
 
-    async def _events(self, request: web.BaseRequest, key: WriteKey) -> bytes:
+    async def _events(self, request: web.BaseRequest, key: WriteKey, started: float) -> bytes:
         """Make a batch durable; return the answer's body."""
         encoding = request.headers.get("Content-Encoding", "").lower()
         if encoding not in ENCODINGS:
@@ -119,18 +132,19 @@ class Collector:
                 body = await self._read(request)
             if encoding:
                 body = await self._decompress(body, encoding)
-            decoded, receipt = await self._take(request, key, body)
+            decoded, receipt = await self._take(request, key, body, started)
         finally:
             self._in_flight_bytes -= budget
         return accepted_body(decoded.accepted, decoded.rejects, receipt)
 
-    async def _take(self, request: web.BaseRequest, key: WriteKey, body: bytes) -> tuple[Decoded, str]:
+    async def _take(self, request: web.BaseRequest, key: WriteKey, body: bytes, started: float) -> tuple[Decoded, str]:
         """Return what the body held, and its receipt, once it is on disk."""
         decoded = self._decoder.decode(body)
         self._charge(key, decoded.received)
         pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
         await self._make_durable(pending)
         self._counters.count_batch(key.source, decoded)
+        self._request_log.accepted(key.source, decoded, len(body), started)
         return decoded, pending.receipt
 
     def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:

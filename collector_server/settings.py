@@ -68,7 +68,12 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     body_timeout_ms: Positive = 10_000
     """A body that takes longer is cut off. Longer lets slow senders hold memory."""
     keepalive_timeout_ms: Positive = 30_000
-    """An idle connection is closed after this; also the limit for sending a request's head."""
+    """An idle connection is closed after this; also the limit for sending a request's head, and
+    for reading nothing of an answer."""
+    log_sample: Annotated[int, Meta(ge=0)] = 1_000
+    """Of the batches answered 200 one in this many is logged; 0 for none, 1 for all."""
+    log_refused_per_second_max: Annotated[int, Meta(ge=0)] = 10
+    """Lines about refused requests, per worker; beyond it they are counted. More lets an attacker fill the log."""
     query_values_kept: tuple[str, ...] = (
         "page", "tab", "sort", "lang", "category", "menu",
     )  # fmt: skip

@@ -14,6 +14,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,10 @@ from aiohttp import web
 
 from collector_server import stdin
 from collector_server.client_address import read_networks
-from collector_server.counters import Snapshot
+from collector_server.counters import Snapshot, Totals
 from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
-from collector_server.metrics import render
+from collector_server.metrics import Seen, render
 from collector_server.settings import CollectorSettings
 from collector_server.tls import check_tls
 from collector_server.worker import WorkerOrder
@@ -35,12 +36,15 @@ from contract.errors import PortInUse, SettingsError
 from storage.spool.files import lock_file
 from storage.spool.folder import SpoolFolder
 from storage.spool.settings import SpoolSettings
+from storage.spool.usage import Usage, measure
 
 log: Final = structlog.get_logger()
 
 _RESTART_DELAYS_S: Final = (0.1, 0.5, 1, 2, 5, 10, 30)
 _HEALTHY_AFTER_S: Final = 60.0
 _DRAIN_S: Final = 20.0
+# A line with the figures of thousands of sources.
+_REPORT_BYTES_MAX: Final = 1024 * 1024
 _PREDECESSOR_S: Final = 10.0
 
 
@@ -51,6 +55,8 @@ class Worker:
         self._order = order
         self.process: Process | None = None
         self.snapshot = Snapshot()
+        self.past = Totals()
+        """Of its processes that have ended."""
         self.restarts = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -66,6 +72,7 @@ class Worker:
             delay = _RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)]
             log.error("worker_died", slot=self._order.slot, status=status, restart_in_s=delay)
             self.restarts += 1
+            self.snapshot.unavailable = "its worker ended and is started again: see the log"
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
 
@@ -78,7 +85,13 @@ class Worker:
     async def _run_once(self, stop: asyncio.Event) -> int:
         # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the workers in order.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "collector_server.worker", stdin=PIPE, stdout=PIPE, start_new_session=True
+            sys.executable,
+            "-m",
+            "collector_server.worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,
+            limit=_REPORT_BYTES_MAX,
         )
         self.process = process
         assert process.stdin is not None  # noqa: S101 - PIPE was asked for
@@ -98,6 +111,7 @@ class Worker:
         status = await ended
         stopped.cancel()
         await reader
+        self.past = self.past.plus(self.snapshot.totals)
         self.snapshot = Snapshot()
         return status
 
@@ -200,12 +214,19 @@ class Supervisor:
         return web.json_response({"ready": not waiting, "waiting": waiting}, status=503 if waiting else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        text = render(
-            [w.snapshot for w in self._workers],
-            sum(w.restarts for w in self._workers),
+        slots = await asyncio.get_running_loop().run_in_executor(None, self._usages)
+        seen = Seen(
+            workers=[worker.snapshot for worker in self._workers],
+            past=reduce(Totals.plus, (worker.past for worker in self._workers)),
+            restarts=sum(worker.restarts for worker in self._workers),
+            slots=slots,
             keys_file_ok=self._key_store.ok,
         )
-        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=render(seen), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _usages(self) -> dict[int, Usage]:
+        """Look at the folders, also those of slots that have no worker any more."""
+        return {slot.slot: measure(slot) for slot in self._spool.slots()}
 
 
 def _check_keys(keys: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 import traceback
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -22,16 +23,18 @@ import structlog
 import uvloop
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from msgspec.structs import asdict, replace
 
 from collector_server.answer import answer_refused
 from collector_server.app import Collector, resolve
 from collector_server.client_address import client_address, read_networks
-from collector_server.counters import Counters
+from collector_server.counters import Counters, Snapshot
 from collector_server.decode import BatchDecoder
 from collector_server.key_file import KeyRecord
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
+from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import follow_stdin, read_line
 from collector_server.tls import renew, tls_context
@@ -39,10 +42,11 @@ from contract.errors import SettingsError
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
-from storage.spool.files import lock_file
+from storage.spool.files import Files, lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
 from storage.spool.recovery import recover_slot
 from storage.spool.settings import SpoolSettings
+from storage.spool.timed import TimedFiles
 from storage.spool.writer import SpoolWriter
 
 log: Final = structlog.get_logger()
@@ -94,16 +98,20 @@ async def _serve(order: WorkerOrder) -> int:
         _renew(tls, order)
 
     follow_stdin(loop, stop, reload)
-    folder = _own_slot(order)
+    folder = _own_slot(order, TimedFiles(counters.count_sync))
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
-        counters.count_group(len(batches))
+        if error is None:
+            counters.count_group([len(pending.body) for pending in batches])
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(resolve, batches, error)
 
-    recover_slot(folder, OsClock().wall_us())
-    writer = SpoolWriter(folder, order.spool, on_durable)
+    counters.count_recovery(asdict(recover_slot(folder, OsClock().wall_us())))
+    writer = SpoolWriter(folder, _share_of(order), on_durable)
     writer.start()
+    request_log = RequestLog(
+        order.serve.log_sample, order.serve.log_refused_per_second_max, counters.count_lines_left_out
+    )
     masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
     collector = Collector(
         order.serve,
@@ -112,27 +120,40 @@ async def _serve(order: WorkerOrder) -> int:
         masker,
         writer.submit,
         counters,
+        request_log,
     )
-    runner = await _listen(order.serve, collector, tls)
+
+    def on_refused(refusal: Refusal) -> None:
+        counters.count_request(refusal.status)
+        request_log.refused(refusal)
+
+    runner = await _listen(order.serve, collector, on_refused, tls)
     log.info("collector_ready", slot=order.slot, host=order.serve.host, port=order.serve.port)
     while not stop.is_set() and writer.failure is None:
-        _report(counters, writer, ready=writer.unavailable is None)
+        request_log.say_left_out()
+        _report(counters, collector, writer, ready=writer.unavailable is None)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
     # New requests get 503; those under way are answered; then the segment is sealed.
     collector.stopping = True
-    _report(counters, writer, ready=False)
+    _report(counters, collector, writer, ready=False)
     await _drain(runner, collector)
     await runner.cleanup()
     await loop.run_in_executor(None, writer.close)
-    _report(counters, writer, ready=False)
+    _report(counters, collector, writer, ready=False)
     log.info("collector_stopped", slot=order.slot)
     return EXIT_DISK_FAILED if writer.failure is not None else 0
 
 
-def _own_slot(order: WorkerOrder) -> SlotFolder:
+def _share_of(order: WorkerOrder) -> SpoolSettings:
+    """Return the spool's settings with this worker's part of the quota."""
+    whole = order.spool.bytes_max
+    return order.spool if whole is None else replace(order.spool, bytes_max=whole // order.serve.workers)
+
+
+def _own_slot(order: WorkerOrder, files: Files) -> SlotFolder:
     """Take the slot's lock; a predecessor may still be on its way out."""
-    folder = SpoolFolder(Path(order.spool.folder)).slot(order.slot) if order.spool.folder else None
+    folder = SpoolFolder(Path(order.spool.folder), files).slot(order.slot) if order.spool.folder else None
     if folder is None:
         raise ValueError("the supervisor always names the spool's folder")
     folder.prepare()
@@ -156,8 +177,14 @@ def _renew(tls: ssl.SSLContext | None, order: WorkerOrder) -> None:
         log.info("certificate_loaded", slot=order.slot, file=order.serve.tls_certificate)
 
 
-async def _listen(settings: CollectorSettings, collector: Collector, tls: ssl.SSLContext | None) -> web.ServerRunner:
+async def _listen(
+    settings: CollectorSettings,
+    collector: Collector,
+    on_refused: Callable[[Refusal], None],
+    tls: ssl.SSLContext | None,
+) -> web.ServerRunner:
     server = _Server(
+        on_refused,
         collector.handle,
         request_factory=_request_factory(settings),
         keepalive_timeout=settings.keepalive_timeout_ms / 1000,
@@ -170,6 +197,8 @@ async def _listen(settings: CollectorSettings, collector: Collector, tls: ssl.SS
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # aiohttp waits forever for a client that does not read its answers; the kernel does not.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.keepalive_timeout_ms)
         listener.bind((settings.host, settings.port))
         await web.SockSite(runner, listener.dup(), backlog=_BACKLOG, ssl_context=tls).start()
     return runner
@@ -204,15 +233,22 @@ class _Connection(web.RequestHandler):
         """Return the answer, and log where the code failed, without a value."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is already under way")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_bug = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(self._manager, _Server):
+            self._manager.on_refused(Refusal.INTERNAL if is_bug else Refusal.BAD_REQUEST)
+        if is_bug:
             frames = traceback.extract_tb(exc.__traceback__ if exc else None)[-_FRAMES_LOGGED:]
             log.error("request_failed", error=type(exc).__name__, at=[f"{f.filename}:{f.lineno}" for f in frames])
             return answer_refused(Refused(Refusal.INTERNAL, "something went wrong here: the server's log says where"))
-        log.debug("not_http", error=type(exc).__name__)
         return answer_refused(Refused(Refusal.BAD_REQUEST, "this cannot be read as HTTP: see the headers"))
 
 
 class _Server(web.Server):
+    def __init__(self, on_refused: Callable[[Refusal], None], handler: Any, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self.on_refused: Final = on_refused
+        """Told of every request that did not reach the handler, or broke it."""
+
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
@@ -236,8 +272,14 @@ def _peer(transport: asyncio.Transport | None) -> str | None:
     return name[0] if isinstance(name, tuple) else None
 
 
-def _report(counters: Counters, writer: SpoolWriter, *, ready: bool) -> None:
-    snapshot = counters.snapshot(ready=ready, unavailable=writer.unavailable, queued_bytes=writer.queued_bytes)
+def _report(counters: Counters, collector: Collector, writer: SpoolWriter, *, ready: bool) -> None:
+    snapshot = Snapshot(
+        ready=ready,
+        unavailable=writer.unavailable,
+        queued_bytes=writer.queued_bytes,
+        in_flight_bytes=collector.in_flight_bytes,
+        totals=counters.totals(),
+    )
     with contextlib.suppress(BrokenPipeError):
         os.write(1, msgspec.json.encode(snapshot) + b"\n")
 

@@ -9,7 +9,7 @@ SillokError
 │   ├── FolderNotWritable
 │   ├── DatabaseRefused
 │   └── SchemaTooNew
-├── RefusedRequest          an HTTP answer that is not 200, from the one table in `refusal`
+├── RefusedRequest          an HTTP answer that is not 200, from the one table in `wire`
 ├── SpoolError
 │   ├── SpoolUnavailable    full, failed, busy or closing: 503, the client waits
 │   ├── SpoolFormatError    a file that this version cannot read

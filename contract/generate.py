@@ -1,6 +1,7 @@
 """Writes what is derived from the contract: `python -m contract.generate [--check]`.
 
 - `contract/event.schema.json` from the structs of `event.py`.
+- `contract/openapi.json` from the same and from `wire.py`: the ingest plane and its answers.
 - `docs/data-dictionary.md` from the migrations' `create table`, the structs and `columns.py`.
 - `storage/migrations/0003_comments.sql`: the same texts as comments on the columns.
 
@@ -21,6 +22,8 @@ import msgspec
 from contract import outcome
 from contract.columns import MEANINGS
 from contract.event import EVENT_TYPES, Batch, Context, Event, Flag, Platform
+from contract.openapi import document
+from contract.wire import Accepted, ErrorBody
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MIGRATIONS: Final = ROOT / "storage" / "migrations"
@@ -102,6 +105,7 @@ def files() -> dict[Path, str]:
     tables = read_tables()
     return {
         ROOT / "contract" / "event.schema.json": _schema(),
+        ROOT / "contract" / "openapi.json": _openapi(),
         ROOT / "docs" / "data-dictionary.md": "\n".join(_dictionary(tables)) + "\n",
         MIGRATIONS / COMMENTS: "\n".join(_comments(tables)) + "\n",
     }
@@ -124,6 +128,15 @@ def _schema() -> str:
         "$defs": {name: _by_field(definition) for name, definition in definitions.items()},
     }
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
+
+
+def _openapi() -> str:
+    """Return the OpenAPI document of the ingest plane."""
+    _, definitions = msgspec.json.schema_components(
+        [Batch, Accepted, ErrorBody], ref_template="#/components/schemas/{name}"
+    )
+    schemas = {name: _by_field(definition) for name, definition in definitions.items()}
+    return msgspec.json.format(msgspec.json.encode(document(_NOTE, schemas)), indent=2).decode() + "\n"
 
 
 def _by_field(definition: dict[str, Any]) -> dict[str, Any]:

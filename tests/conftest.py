@@ -83,3 +83,12 @@ def connection(dsn: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def spool_path(tmp_path: Path) -> Path:
     return tmp_path / "spool"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes minutes, unless `-m soak` or TEST_SOAK asks for it."""
+    if os.environ.get("TEST_SOAK") or "soak" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: ask for it with -m soak"))

@@ -128,13 +128,15 @@ class ActiveSegment:
             final=final,
             tally=self._tally.rows(),
         )
+        data = pack_footer(footer, self._seed, sequence=self._groups)
         try:
-            self._files.write(self._fd, pack_footer(footer, self._seed, sequence=self._groups))
+            self._files.write(self._fd, data)
             self._files.sync(self._fd)
         except OSError:
             self.abandon()
             raise
         self._files.close(self._fd)
+        self.bytes += len(data)
         number = self.header.segment
         self._files.rename(self._folder.segment_path(number, OPEN), self._folder.segment_path(number))
         self._files.sync_folder(self._folder.path)

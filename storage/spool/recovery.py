@@ -43,6 +43,7 @@ class Findings(Struct):
     segments: int = 0
     torn_bytes: int = 0
     damaged_events: int = 0
+    lost_groups: int = 0
     unreadable: int = 0
 
 
@@ -77,6 +78,7 @@ def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
         _seal_copy(folder, number, segment, footer)
         findings.torn_bytes += footer.torn_bytes
         findings.damaged_events += footer.damaged
+        findings.lost_groups += sum(row.events for row in footer.tally if row.outcome == LOST_GROUPS)
         log.warning(
             "segment_recovered",
             slot=folder.slot,

@@ -18,5 +18,8 @@ class SpoolSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Bytes waiting for the disk, per worker; beyond it the server answers 503."""
     free_bytes_min: int = 256 * 1024 * 1024
     """Below this much free disk, archived segments go first; then the server answers 503."""
+    bytes_max: int | None = None
+    """Bytes the whole spool folder may take, shared evenly by the workers; None for no limit but the disk's.
+    Beyond it archived segments go first; then the server answers 503. At least some hours of events."""
     archive_grace_days: float = 7.0
     """How long loaded segments are kept. Shorter: less to reload after the database was restored to the past."""

@@ -15,6 +15,7 @@ import errno
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ from contract.errors import SpoolUnavailable
 from storage.spool.active import ActiveSegment, Pending
 from storage.spool.clock import Clock, OsClock, ReceivedClock
 from storage.spool.folder import SlotFolder
+from storage.spool.quota import Quota
 from storage.spool.recovery import recover_slot
 from storage.spool.segment import SegmentHeader
 from storage.spool.settings import SpoolSettings
@@ -48,6 +50,7 @@ class SpoolWriter:
         self._folder = folder
         self._files = folder.files
         self._settings = settings
+        self._quota = Quota(folder, settings.bytes_max)
         self._on_durable = on_durable
         self._clock = clock or OsClock()
         self._received = ReceivedClock(self._clock)
@@ -184,6 +187,7 @@ class SpoolWriter:
         if segment is None:
             return
         footer = segment.seal(until_us, final=final)
+        self._quota.grew(segment.bytes)
         if footer.groups or final:
             log.info(
                 "segment_sealed",
@@ -203,16 +207,27 @@ class SpoolWriter:
         if now_us - self._disk_checked_us < _RETRY_SECONDS * 1_000_000 or self._segment is None:
             return
         self._disk_checked_us = now_us
-        self._unavailable = None if self._make_space() else "the spool's disk is almost full"
+        self._unavailable = self._make_space()
 
-    def _make_space(self) -> bool:
-        """Say whether there is room, after loaded segments gave way."""
-        if not self._has_space():
-            self._folder.drop_archived(keep=lambda _path: self._has_space())
-        return self._has_space()
+    def _make_space(self) -> str | None:
+        """Return what there is too little of, or None, after loaded segments gave way."""
+        if self._shortage():
+            self._folder.drop_archived(keep=self._may_stay)
+        return self._shortage()
 
-    def _has_space(self) -> bool:
+    def _shortage(self) -> str | None:
+        if not self._disk_has_room():
+            return "the spool's disk is almost full"
+        return None if self._quota.has_room(self._open_bytes()) else "the spool's quota is used up"
+
+    def _may_stay(self, archived: Path) -> bool:
+        return self._disk_has_room() and self._quota.may_stay(archived, self._open_bytes())
+
+    def _disk_has_room(self) -> bool:
         return self._files.free_bytes(self._folder.path) >= self._settings.free_bytes_min
+
+    def _open_bytes(self) -> int:
+        return self._segment.bytes if self._segment else 0
 
     def _fail(self, error: Exception) -> None:
         """Give the file up without touching it again; a full disk may heal, anything else may not."""
@@ -231,7 +246,7 @@ class SpoolWriter:
 
     def _reopen(self) -> None:
         """Once a full disk has room again: recover what was left open, then start a new segment."""
-        if self.failure is not None or not self._make_space():
+        if self.failure is not None or self._make_space():
             return
         recover_slot(self._folder, self._clock.wall_us())
         self._open_segment(step_us=0)

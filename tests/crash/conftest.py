@@ -1,6 +1,5 @@
 """Machines that are cleaned up whatever happens, and whose output is shown when a test fails."""
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
                 text = output.read_bytes()[-_SHOWN_BYTES:].decode(errors="replace")
                 report.sections.append((f"output of {output.stem}", text))
     return report
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what takes minutes, unless `-m soak` or TEST_SOAK asks for it."""
-    if os.environ.get("TEST_SOAK") or "soak" in config.option.markexpr:
-        return
-    for item in items:
-        if item.get_closest_marker("soak") and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="takes minutes: ask for it with -m soak"))

@@ -1,0 +1,113 @@
+"""The ingest plane as an OpenAPI document: what it takes, and every answer it may give.
+
+`python -m contract.generate` writes it to `openapi.json`; a test holds a running collector to it.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, Final
+
+from contract.wire import Refusal
+
+_ENCODINGS: Final = ("identity", "gzip", "x-gzip", "deflate", "zstd")
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+    405: {"Allow": {"description": "The methods there are.", "required": True, "schema": {"type": "string"}}},
+}
+# What HTTP itself can make of any request, before the path or the key is looked at.
+_OF_HTTP: Final = (Refusal.BAD_REQUEST, Refusal.INTERNAL)
+_OF_A_BATCH: Final = tuple(r for r in Refusal if r not in (Refusal.NOT_FOUND, Refusal.METHOD_NOT_ALLOWED))
+
+
+def document(note: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document; `schemas` are those of `Batch`, `Accepted`, `ErrorBody` and what they refer to."""
+    return {
+        "x-generated": note,
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sillok, the ingest plane",
+            "version": "1",
+            "description": "Any other path is answered 404, any other method 405, with an `ErrorBody`.",
+        },
+        "paths": {"/v1/events": {"post": _post(), "options": _options()}},
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The write key."},
+                "header": {"type": "apiKey", "in": "header", "name": "X-Sillok-Key"},
+                "query": {"type": "apiKey", "in": "query", "name": "key", "description": "For `sendBeacon`."},
+            },
+            "schemas": dict(schemas),
+        },
+    }
+
+
+def _post() -> dict[str, Any]:
+    batch = {"$ref": "#/components/schemas/Batch"}
+    return {
+        "operationId": "send_batch",
+        "summary": "Send a batch of events; 200 says that the accepted ones are on disk.",
+        "security": [{"bearer": []}, {"header": []}, {"query": []}],
+        "parameters": [
+            {
+                "name": "Content-Encoding",
+                "in": "header",
+                "description": f"How the body is compressed: {', '.join(_ENCODINGS)}, or absent.",
+                "schema": {"type": "string"},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "description": "As an SDK should send it. Unknown keys and over-long texts are repaired; an event that "
+            "breaks a rule is rejected alone. `text/plain` holds the same JSON.",
+            "content": {"application/json": {"schema": batch}, "text/plain": {"schema": {"type": "string"}}},
+        },
+        "responses": {
+            "200": {
+                "description": "The accepted events are on disk; the rejected ones are listed.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}},
+            },
+            **_refusals(_OF_A_BATCH),
+        },
+    }
+
+
+def _options() -> dict[str, Any]:
+    names = ("Origin", "Methods", "Headers")
+    allowed = {f"Access-Control-Allow-{name}": {"required": True, "schema": {"type": "string"}} for name in names}
+    return {
+        "operationId": "preflight",
+        "summary": "Ask whether a page of this origin may send; cached for a day, never with credentials.",
+        "security": [],
+        "parameters": [{"name": "Origin", "in": "header", "schema": {"type": "string"}}],
+        "responses": {
+            "204": {"description": "A key allows this origin.", "headers": allowed},
+            **_refusals((*_OF_HTTP, Refusal.ORIGIN_NOT_ALLOWED)),
+        },
+    }
+
+
+def _refusals(refusals: tuple[Refusal, ...]) -> dict[str, Any]:
+    """Return an answer for each status, with the codes it may carry."""
+    ordered = sorted(refusals, key=lambda refusal: refusal.status)
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{refusal.code}`' for refusal in found)}.",
+            "headers": _HEADERS.get(status, {}),
+            "content": {"application/json": {"schema": _error_body([refusal.code for refusal in found])}},
+        }
+        for status, found in ((s, list(group)) for s, group in groupby(ordered, key=lambda refusal: refusal.status))
+    }
+
+
+def _error_body(codes: list[str]) -> dict[str, Any]:
+    return {
+        "allOf": [
+            {"$ref": "#/components/schemas/ErrorBody"},
+            {"properties": {"error": {"properties": {"code": {"enum": codes}}}}},
+        ]
+    }
