@@ -20,6 +20,7 @@ from collector_server.keys import KeyRing, WriteKey, is_loopback
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
+from collector_server.unreadable import UnreadableBodies
 from contract.errors import SpoolUnavailable
 from storage.spool.active import Pending
 from storage.spool.frame import FrameMeta, Reject
@@ -59,6 +60,7 @@ class Collector:
         self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
         self._counters = counters
+        self._unreadable = UnreadableBodies()
         self._in_flight_bytes = 0
         self.stopping = False
 
@@ -97,9 +99,13 @@ class Collector:
         budget = self._reserve(request)
         try:
             body = await self._read(request)
-            if encoding:
-                body = await self._decompress(body, encoding)
-            decoded = self._decoder.decode(body)
+            try:
+                if encoding:
+                    body = await self._decompress(body, encoding)
+                decoded = self._decoder.decode(body)
+            except Refused as refused:
+                self._unreadable.note(key.source, body, refused)
+                raise
             self._charge(key, decoded.received)
             pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
             await self._make_durable(pending)
@@ -217,8 +223,8 @@ def resolve(batches: list[Pending], error: BaseException | None) -> None:
 
 
 def _stored_user_agent(masker: Masker, header: str) -> str:
-    """Return what a text column may hold: cut, well-formed, and without personal data."""
-    return masker.text(header[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode())
+    """Return what a text column may hold: well-formed, without personal data, and then cut: half a number is one."""
+    return masker.text(header.encode(errors="replace").decode())[:_USER_AGENT_CHARS_MAX]
 
 
 def _accepted(accepted: int, rejects: list[Reject], receipt: str) -> web.Response:

@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from collector_server.app import Collector, answer_refused, resolve
+from collector_server.core_dumps import forbid_core_dumps
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder
 from collector_server.keys import KeyRing
@@ -64,6 +65,7 @@ class WorkerOrder(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Read the order from standard input and serve until told to stop."""
+    forbid_core_dumps()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
