@@ -45,6 +45,8 @@ _DAY_MS: Final = 86_400_000
 
 def mask_numbers(plain: str) -> str:
     """Return the folded text with resident numbers, cards and phones replaced."""
+    if _DIGITS.search(plain) is None:
+        return plain
     parts = _MACHINE_MADE.split(plain)
     parts[::2] = [_DIGITS.sub(_mask_run, part) for part in parts[::2]]
     return "".join(parts)

@@ -44,6 +44,8 @@ _UUID_CHARS: Final = 36
 _TIME_BYTES: Final = re.compile(rb'(?:(?<=[:,\["])|(?<=[:,] ))[0-9]{13}(?=[,}\]"])')
 _TIME_CHARS: Final = 13
 _TIME_KEYS: Final = (b'"time":', b'"time": ')
+# Each time it is a walk through the whole body.
+_TIMES_TAKEN_OFF_MAX: Final = 4
 # So many digits of milliseconds are nearly three hours.
 _HOURS_DIGITS: Final = 7
 # A number's fraction, which `value` does not read. The quote ends a key: one that begins a text has a bracket,
@@ -70,17 +72,15 @@ class Suspicion:
         # It may lie in what is stepped over.
         if found is not None and self._account is not None and self._account.search(body) is not None:
             return True
-        for _ in range(_LOOKALIKES_MAX):
+        for steps in range(_LOOKALIKES_MAX):
             if found is None:
                 return False
             moment = _time_at(body, found.start())
-            if moment is not None:
-                body = _without_times_like(moment.group(), body[moment.end() :])
-                found = self._suspect.search(body)
-                continue
-            end = _lookalike_end(body, found.start(), found.end())
+            end = moment.end() if moment is not None else _lookalike_end(body, found.start(), found.end())
             if end is None:
                 return True
+            if moment is not None and steps < _TIMES_TAKEN_OFF_MAX:
+                body, end = _without_times_like(moment.group(), body[end:]), 0
             found = self._suspect.search(body, end)
         return True
 

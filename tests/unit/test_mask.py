@@ -465,6 +465,28 @@ def test_an_ordinary_body_is_not_suspicious():
     assert not suspicious
 
 
+def test_times_that_are_stepped_over_together_hide_nothing():
+    """Milliseconds of 2027 look like resident numbers now and then; so does a number of the same hours beside them."""
+    now = time.time_ns() // 1_000_000
+    moments = [m for m in (now + hours * 3_600_000 for hours in range(-9_000, 9_000)) if has_form_of_resident(str(m))]
+    for moment in random.Random(1).sample(moments, min(50, len(moments))):
+        events = [{"time": moment + n, "click_text": "매수"} for n in range(50)]
+        number = f"{str(moment)[:6]}-{str(moment)[6:]}"
+        for separators in ((",", ":"), (", ", ": ")):
+
+            def dumped(*more, separators=separators, events=events):
+                batch = {"events": [*events, *more, *events]}
+                return json.dumps(batch, ensure_ascii=False, separators=separators).encode()
+
+            assert not MASKER.suspicious(dumped())
+            for text in (number, f'"time":{number}', f'{{"time": {number}}}', f"010-{number}"):
+                assert MASKER.suspicious(dumped({"click_text": text})), text
+
+
+def has_form_of_resident(digits):
+    return re.fullmatch(r"\d\d(0[1-9]|1[0-2])(0[1-9]|1\d|2[0-8])[1-8]\d{6}", digits) is not None
+
+
 def test_a_body_full_of_lookalikes_is_looked_at_closely_rather_than_for_ever():
     body = json.dumps([f"4111aaaa-4111-4111-8111-{n:012}" for n in range(5_000)]).encode()
     assert MASKER.suspicious(body)
