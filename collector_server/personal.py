@@ -37,7 +37,8 @@ _MACHINE_MADE: Final = re.compile(f"({UUID}|{_HASH})")
 _DIGITS: Final = re.compile(rf"\+?[0-9](?:[0-9]|{SEP}(?=[0-9])){{7,}}")
 _RESIDENT: Final = re.compile(rf"(?<![0-9]){RESIDENT}(?![0-9])")
 _CARD: Final = re.compile(rf"(?<![0-9])(?:{_FOURS}[0-9]{{2,7}}|{_LONG}[0-9]{{4,5}})(?![0-9])")
-_PHONE: Final = re.compile(rf"(?<![0-9])(?:{PHONE})(?![0-9])")
+# A plus begins a number of its own, whatever is before it.
+_PHONE: Final = re.compile(rf"(?:(?=\+)|(?<![0-9]))(?:{PHONE})(?![0-9])")
 _CARD_DIGITS: Final = range(14, 20)
 _EPOCH_DAYS: Final = 400
 _DAY_MS: Final = 86_400_000
@@ -65,8 +66,17 @@ def is_near_epoch(text: str) -> bool:
 
 def _mask_run(match: re.Match[str]) -> str:
     run = _RESIDENT.sub(lambda m: m.group() if is_near_epoch(m.group()) else "[rrn]", match.group())
-    run = _CARD.sub(lambda m: "[card]" if _is_card(m.group()) else m.group(), run)
-    return _PHONE.sub("[phone]", run)
+    return _PHONE.sub("[phone]", _mask_cards(run))
+
+
+def _mask_cards(run: str) -> str:
+    """Mask every card; one may begin within what only looks like another."""
+    at = 0
+    while (found := _CARD.search(run, at)) is not None:
+        if _is_card(found.group()):
+            run = f"{run[: found.start()]}[card]{run[found.end() :]}"
+        at = found.start() + 1
+    return run
 
 
 def _is_card(text: str) -> bool:

@@ -72,6 +72,8 @@ PERSONAL = [
     ("2720-9900-0000-0007", "[card]"),
     ("9409-1200-0000-0004", "[card]"),
     ("3622-720627-1667", "[card]"),
+    ("5000 4111 1111 1111 1111", "5000 [card]"),
+    ("010-1234-5678+82-2-123-4567", "[phone][phone]"),
     # As an input method writes it.
     ("９００１０１－１２３４５６７", "[rrn]"),
     ("홍길동 ９００１０１-1234567 님", "홍길동 [rrn] 님"),
@@ -346,6 +348,16 @@ def test_whatever_would_be_masked_makes_its_body_suspicious(text):
         for body in bodies(text):
             assert MASKER.suspicious(body), body
             assert ACCOUNT_MASKER.suspicious(body), body
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(TEXT)
+@example("0100000000+822.000.0000")
+@example("9001.8210000.3000.32171223640005")
+def test_a_mask_leaves_nothing_that_another_would_find(text):
+    """One number beside another hides neither."""
+    masked = MASKER.text(text)
+    assert MASKER.text(masked) == masked
 
 
 @settings(max_examples=300, deadline=None, database=None)
