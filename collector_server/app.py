@@ -25,6 +25,7 @@ from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
+from collector_server.unreadable import UnreadableBodies
 from contract.errors import SpoolUnavailable
 from storage.spool.active import Pending
 from storage.spool.frame import FrameMeta
@@ -64,6 +65,7 @@ class Collector:
         self._counters = counters
         self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
         self._request_log = request_log
+        self._unreadable = UnreadableBodies()
         self._in_flight_bytes = 0
         self._turn: list[Pending] = []
         self.stopping = False
@@ -115,7 +117,8 @@ class Collector:
         body = pixel.body_of(request.query.items(), request.headers)
         budget = self._book(len(body))
         try:
-            decoded, _ = await self._take(request, key, body, started)
+            decoded = self._decoder.decode(body)
+            await self._take(request, key, decoded, started)
         finally:
             self._in_flight_bytes -= budget
         return pixel.answer(decoded.rejects)
@@ -130,22 +133,26 @@ class Collector:
             body = self._read_at_once(request)
             if body is None:
                 body = await self._read(request)
-            if encoding:
-                body = await self._decompress(body, encoding)
-            decoded, receipt = await self._take(request, key, body, started)
+            try:
+                if encoding:
+                    body = await self._decompress(body, encoding)
+                decoded = self._decoder.decode(body)
+            except Refused as refused:
+                self._unreadable.note(key.source, body, refused)
+                raise
+            receipt = await self._take(request, key, decoded, started)
         finally:
             self._in_flight_bytes -= budget
         return accepted_body(decoded.accepted, decoded.rejects, receipt)
 
-    async def _take(self, request: web.BaseRequest, key: WriteKey, body: bytes, started: float) -> tuple[Decoded, str]:
-        """Return what the body held, and its receipt, once it is on disk."""
-        decoded = self._decoder.decode(body)
+    async def _take(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded, started: float) -> str:
+        """Return the batch's receipt, once it is on disk."""
         self._charge(key, decoded.received)
         pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
         await self._make_durable(pending)
         self._counters.count_batch(key.source, decoded)
-        self._request_log.accepted(key.source, decoded, len(body), started)
-        return decoded, pending.receipt
+        self._request_log.accepted(key.source, decoded, len(decoded.body), started)
+        return pending.receipt
 
     def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:
         header = request.headers.get("Authorization", "")
@@ -285,8 +292,8 @@ def resolve(batches: list[Pending], error: BaseException | None) -> None:
 
 
 def _stored_user_agent(masker: Masker, header: str) -> str:
-    """Return what a text column may hold: cut, well-formed, and without personal data."""
-    return masker.text(header[:_USER_AGENT_CHARS_MAX].encode(errors="replace").decode())
+    """Return what a text column may hold: well-formed, without personal data, and then cut: half a number is one."""
+    return masker.text(header.encode(errors="replace").decode())[:_USER_AGENT_CHARS_MAX]
 
 
 def _allow_origin(response: web.StreamResponse, origin: str) -> None:

@@ -178,9 +178,10 @@ class BatchDecoder:
                 report = msgspec.json.decode(raw, type=ClientReport)
             except _UNDECODABLE:
                 continue
-            text = encode(report).decode()
+            plain = msgspec.to_builtins(report)
             # The escape of U+0000, which PostgreSQL cannot store.
-            if "\\u0000" not in text and self._masker.text(text) == text and _is_storable(report):
+            is_text = b"\\u0000" not in encode(report)
+            if is_text and self._masker.value(plain) == plain and _is_storable(report):
                 reports.append(report)
         return reports, len(raws) - len(reports)
 

@@ -12,7 +12,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from collector_server.mask import Masker, has_resident_number
+from collector_server.mask import Masker
+from collector_server.personal import has_resident_number
 from contract.event import (
     DEPTH_MAX,
     EVENT_BYTES_MAX,
@@ -32,7 +33,7 @@ from contract.outcome import RejectCode
 _VALUE: Final = re.compile(r"\s*['\"].*", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 # Made by a machine and checked elsewhere: masking them could only do harm.
-_NOT_MASKED: Final = frozenset({"client_id", "event_id", "event_type", "platform"})
+_NOT_MASKED: Final = frozenset({"event_id", "event_type", "platform"})
 _MASKED_BODY_CHARS: Final = 8_192
 
 

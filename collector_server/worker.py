@@ -28,6 +28,7 @@ from msgspec.structs import asdict, replace
 from collector_server.answer import answer_refused
 from collector_server.app import Collector, resolve
 from collector_server.client_address import client_address, read_networks
+from collector_server.core_dumps import forbid_core_dumps
 from collector_server.counters import Counters, Snapshot
 from collector_server.decode import BatchDecoder
 from collector_server.key_file import KeyRecord
@@ -76,6 +77,7 @@ class WorkerOrder(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Read the order from standard input and serve until told to stop."""
+    forbid_core_dumps()
     order = msgspec.json.decode(read_line(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.

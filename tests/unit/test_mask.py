@@ -1,5 +1,7 @@
 """What is masked, what is not, and that the one pass over a body misses nothing that would be."""
 
+# ruff: noqa: RUF001 - look-alikes are the point
+
 import json
 import random
 import re
@@ -11,10 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector_server.app import _stored_user_agent
-from collector_server.mask import Masker, has_resident_number
+from collector_server.fold import SEPARATORS, SIGNS, fold
+from collector_server.mask import Masker
+from collector_server.personal import has_resident_number
 from collector_server.settings import CollectorSettings
 
 MASKER = Masker(CollectorSettings().query_values_kept)
+ACCOUNT_MASKER = Masker(account_patterns=[r"[0-9]{3}-[0-9]{2}-[0-9]{6}"])
 DAY_MS = 86_400_000
 
 PERSONAL = [
@@ -58,6 +63,48 @@ PERSONAL = [
     ("hong%40example.com", "[email]"),
     ("019b76da-c800-7000-8000-0000000000aa 010-1234-5678", "019b76da-c800-7000-8000-0000000000aa [phone]"),
     ("[phone] 010-1234-5678", "[phone] [phone]"),
+    ("900101 - 1234567", "[rrn]"),
+    ("010 - 1234 - 5678", "[phone]"),
+    ("900101\t1234567", "[rrn]"),
+    ("900101+1234567", "[rrn]"),
+    ("000229-3234567", "[rrn]"),
+    ("2223003122003222", "[card]"),
+    ("2720-9900-0000-0007", "[card]"),
+    ("9409-1200-0000-0004", "[card]"),
+    ("3622-720627-1667", "[card]"),
+    ("5000 4111 1111 1111 1111", "5000 [card]"),
+    ("010-1234-5678+82-2-123-4567", "[phone][phone]"),
+    # As an input method writes it.
+    ("９００１０１－１２３４５６７", "[rrn]"),
+    ("홍길동 ９００１０１-1234567 님", "홍길동 [rrn] 님"),
+    ("900101–1234567", "[rrn]"),
+    ("900101ㅡ1234567", "[rrn]"),
+    ("900101\u00a01234567", "[rrn]"),
+    ("900101\u00a0–\u00a01234567", "[rrn]"),
+    ("900101\u200b1234567", "[rrn]"),
+    ("010·1234·5678", "[phone]"),
+    ("０１０　１２３４　５６７８", "[phone]"),
+    ("＋８２ 10 1234 5678", "[phone]"),
+    ("+82–2–123–4567", "[phone]"),
+    ("4111\u20111111\u20111111\u20111111", "[card]"),
+    ("3622 7206 2716–67", "[card]"),
+    ("٩٠٠١٠١-١٢٣٤٥٦٧", "[rrn]"),
+    ("𝟗𝟎𝟎𝟏𝟎𝟏𝟏𝟐𝟑𝟒𝟓𝟔𝟕", "[rrn]"),
+    ("hong＠example．com", "[email]"),
+    ("ｈｏｎｇ＠ｅｘａｍｐｌｅ．ｃｏｍ", "[email]"),
+    ("hong@example。co。kr", "[email]"),
+    # As a URL holds it.
+    ("%39%30%30%31%30%31-1234567", "[rrn]"),
+    ("900101%2D1234567", "[rrn]"),
+    ("900101%201234567", "[rrn]"),
+    ("900101%20%E2%80%93%201234567", "[rrn]"),
+    ("/%EA%B3%A0%EA%B0%9D/010%2d1234%2d5678/%2F", "/%EA%B3%A0%EA%B0%9D/[phone]/%2F"),
+    ("%EF%BC%90%EF%BC%91%EF%BC%9012345678", "[phone]"),
+    ("%2539%2530%2530%2531%2530%25311234567", "[rrn]"),
+    ("%25252539001011234567", "[rrn]"),
+    ("%25%33%39001011234567", "[rrn]"),
+    ("hong%2540example.com", "[email]"),
+    ("%68ong%40%65xample%2Ecom", "[email]"),
 ]
 INNOCENT = [
     "매수",
@@ -91,6 +138,32 @@ INNOCENT = [
     "1588-1234",
     "@삼성전자",
     "v4.2.1",
+    "900230-1234567",
+    "900431-1234567",
+    "2612221234567891",
+    "2501010000000001",
+    "2026-11-22 10:33:05",
+    "20261122103305",
+    "1,234,567",
+    "1,234,567.89",
+    "５００３００",
+    "１００％",
+    "%39%30",
+    "%EA%B5%AD%EB%82%B4%20%EC%A3%BC%EC%8B%9D/005930",
+    "100%25",
+    "%",
+    "%%%",
+    "%E",
+    "%EF%BC",
+    "%FF%FE12345678",
+    "ＫＢ증권 ＥＴＦ",
+    "09:00–15:30",
+    "2026–11–22",
+    "3·1절",
+    "5.12.0-rc.1+20261122",
+    # Hashes: chance, and the whole customer depends on it.
+    "ab9001011234567cdef0123456789abc",
+    "9001011234567a9001011234567b9001011234567c9001011234567d9001011234567e"[:64],
 ]
 NUMBERS = [(9001011234567, "[rrn]"), (4111111111111111, "[card]"), (4111111111111111.0, "[card]"), (821012345678, "[phone]"),
            (9001011234567.5, "[rrn]"), (-9001011234567, "-[rrn]"), (378282246310005, "[card]")]  # fmt: skip
@@ -147,9 +220,39 @@ def test_masking_twice_changes_nothing():
         assert MASKER.text(MASKER.text(text)) == masked
 
 
+@pytest.mark.parametrize(
+    "text", ["９", "국내주식 현재가 · 호가", "10–20대", "09:00–15:30", "ＫＢ증권", "%EA%B5%AD%EB%82%B4%20%EC%A3%BC"]
+)
+def test_what_has_no_number_is_returned_as_it_was_written(text):
+    assert MASKER.text(text) == text
+
+
+def encoded(text, times=1):
+    """Percent-encode every byte; again and again only the sign itself."""
+    return "".join("%" + "25" * (times - 1) + f"{byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize("char", [*SIGNS, *SEPARATORS])
+def test_every_folded_character_is_folded_and_seen_however_it_is_encoded(char):
+    plain = SIGNS.get(char) or SEPARATORS[char]
+    for written in (char, encoded(char), encoded(char, 2), encoded(char).lower()):
+        assert fold(written) == plain
+        number = f"900101{written}1234567" if char in SEPARATORS else f"90010{written}1234567"
+        if plain not in ("@", "0"):  # no 0th of January
+            assert MASKER.text(number) == "[rrn]", written
+            assert all(map(MASKER.suspicious, bodies(number))), written
+
+
+def test_a_text_encoded_again_and_again_is_folded_in_linear_time():
+    """Each level of encoding is taken off at once: thirty thousand of them are no work."""
+    assert fold("%" + "25" * 15_000 + "39") == "9"
+
+
 # Pieces that lie next to each other in every way: numbers of persons, what looks like them, and glue.
-SEPARATOR = st.sampled_from(["", "-", " ", ".", "--", "\n", "/"])
-PERSONAL_NUMBER = st.one_of(
+SEPARATOR = st.sampled_from(
+    ["", "-", " ", ".", "--", "\n", "/", " - ", "+", "–", "\u00a0", "－", "\u00a0ㅡ ", "%20", "%2D", "\t"]
+)
+PLAIN_NUMBER = st.one_of(
     st.tuples(st.sampled_from(["900101", "051231", "180101"]), SEPARATOR, st.from_regex(r"[1-8][0-9]{6}", fullmatch=True)),
     st.tuples(st.just("4111"), SEPARATOR, st.just("1111"), SEPARATOR, st.just("1111"), SEPARATOR, st.just("1111")),
     st.tuples(st.sampled_from(["3782", "3714"]), SEPARATOR, st.sampled_from(["822463", "496353"]), SEPARATOR,
@@ -161,6 +264,35 @@ PERSONAL_NUMBER = st.one_of(
               st.from_regex(r"[0-9]{4}", fullmatch=True)),
     st.tuples(st.sampled_from(["hong@example.co.kr", "h%40b.kr", "@", "a@b"])),
 ).map("".join)  # fmt: skip
+
+
+def disguised(text, how, which):
+    """Write some of the characters in another way."""
+    return "".join(how(char) if which >> place % 32 & 1 else char for place, char in enumerate(text))
+
+
+def full_width(char):
+    return chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char
+
+
+PERSONAL_NUMBER = st.one_of(
+    PLAIN_NUMBER,
+    st.builds(
+        disguised,
+        PLAIN_NUMBER,
+        st.sampled_from(
+            [
+                full_width,
+                encoded,
+                lambda char: encoded(char, 2),
+                lambda char: encoded(encoded(char)),
+                lambda char: encoded(full_width(char)).lower(),
+                lambda char: chr(ord(char) - ord("0") + 0x0660) if char.isdecimal() and char.isascii() else char,
+            ]
+        ),
+        st.one_of(st.just(2**32 - 1), st.integers(0, 2**32 - 1)),
+    ),
+)
 LOOKALIKE = st.one_of(
     st.uuids().map(str),
     st.from_regex(r"[0-9]{8}-[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{12}", fullmatch=True),
@@ -168,12 +300,44 @@ LOOKALIKE = st.one_of(
     st.text("0123456789-. +", max_size=45),
 )
 GLUE = st.sampled_from(
-    ["", " ", "-", ".", "홍길동 ", "님", "a", "f", "0", "9", "\b", "\f", "\n", "\t", '"', "\\", "/", "\u2028", "_", ","]
+    [
+        "",
+        " ",
+        "-",
+        ".",
+        "홍길동 ",
+        "님",
+        "a",
+        "f",
+        "0",
+        "9",
+        "\b",
+        "\f",
+        "\n",
+        "\t",
+        '"',
+        "\\",
+        "/",
+        "\u2028",
+        "_",
+        ",",
+        "–",
+        "９",
+        "\u00a0",
+        "·",
+        "%",
+        "%20",
+        "%25",
+        "%3",
+        "\t",
+        "+",
+        "２",
+    ]
 )
 TEXT = st.lists(st.one_of(PERSONAL_NUMBER, LOOKALIKE, GLUE), min_size=1, max_size=7).map("".join)
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=600, deadline=None, database=None)
 @given(TEXT)
 @example("\b01999999-4111-1111-1111-111111111111")
 @example("019b76da-c800-7000-8000-0000000000aa-4111-1111-1111-1111")
@@ -183,6 +347,17 @@ def test_whatever_would_be_masked_makes_its_body_suspicious(text):
     if MASKER.text(text) != text:
         for body in bodies(text):
             assert MASKER.suspicious(body), body
+            assert ACCOUNT_MASKER.suspicious(body), body
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(TEXT)
+@example("0100000000+822.000.0000")
+@example("9001.8210000.3000.32171223640005")
+def test_a_mask_leaves_nothing_that_another_would_find(text):
+    """One number beside another hides neither."""
+    masked = MASKER.text(text)
+    assert MASKER.text(masked) == masked
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -191,6 +366,7 @@ def test_whatever_would_be_masked_makes_its_body_suspicious(text):
         st.integers(10**10, 10**19),
         st.integers(10**10, 10**19).map(float),
         st.sampled_from([4111111111111111, 9001011234567, 821012345678]).map(float),
+        st.just(9001011234560),
         st.tuples(st.integers(10**12, 10**13), st.integers(1, 9)).map(lambda t: float(f"{t[0]}.{t[1]}")),
     )
 )
@@ -200,6 +376,10 @@ def test_whatever_number_would_be_masked_makes_its_body_suspicious(number):
             assert MASKER.suspicious(body), body
         # As other languages write it.
         assert MASKER.suspicious(f'{{"a":{number:.16e}}}'.encode())
+        for digits in range(1, 12):
+            assert MASKER.suspicious(f'{{"a":[1, {number / 10**digits:.20f}E{digits}]}}'.encode())
+            if number % 10**digits == 0:
+                assert MASKER.suspicious(f'{{"a": {int(number) // 10**digits}e{digits}}}'.encode())
 
 
 @settings(max_examples=200, deadline=None, database=None)
@@ -297,6 +477,28 @@ def test_an_ordinary_body_is_not_suspicious():
     assert not suspicious
 
 
+def test_times_that_are_stepped_over_together_hide_nothing():
+    """Milliseconds of 2027 look like resident numbers now and then; so does a number of the same hours beside them."""
+    now = time.time_ns() // 1_000_000
+    moments = [m for m in (now + hours * 3_600_000 for hours in range(-9_000, 9_000)) if has_form_of_resident(str(m))]
+    for moment in random.Random(1).sample(moments, min(50, len(moments))):
+        events = [{"time": moment + n, "click_text": "매수"} for n in range(50)]
+        number = f"{str(moment)[:6]}-{str(moment)[6:]}"
+        for separators in ((",", ":"), (", ", ": ")):
+
+            def dumped(*more, separators=separators, events=events):
+                batch = {"events": [*events, *more, *events]}
+                return json.dumps(batch, ensure_ascii=False, separators=separators).encode()
+
+            assert not MASKER.suspicious(dumped())
+            for text in (number, f'"time":{number}', f'{{"time": {number}}}', f"010-{number}"):
+                assert MASKER.suspicious(dumped({"click_text": text})), text
+
+
+def has_form_of_resident(digits):
+    return re.fullmatch(r"\d\d(0[1-9]|1[0-2])(0[1-9]|1\d|2[0-8])[1-8]\d{6}", digits) is not None
+
+
 def test_a_body_full_of_lookalikes_is_looked_at_closely_rather_than_for_ever():
     body = json.dumps([f"4111aaaa-4111-4111-8111-{n:012}" for n in range(5_000)]).encode()
     assert MASKER.suspicious(body)
@@ -331,3 +533,4 @@ def test_a_user_agent_header_is_masked_and_made_storable_before_the_disk():
     stored = _stored_user_agent(MASKER, "App/1.0 900101-1234567 a@b.kr \udcff " + "x" * 2000)
     assert stored.startswith("App/1.0 [rrn] [email] ? xxx")
     assert len(stored) <= 1024
+    assert "900101" not in _stored_user_agent(MASKER, "x" * 1010 + " 900101-1234567")

@@ -1,0 +1,109 @@
+"""One spelling for what is written in many: digits, and what stands between and beside them.
+
+A Korean input method makes full-width digits and long dashes, a browser percent-encodes, a proxy encodes once
+more. Patterns of personal numbers are written in ASCII; they are held against a folded text. Folding keeps
+everything that cannot be part of a number as it is, so that a URL stays the same URL.
+
+The character classes are Python's own Unicode, here and in the pass over a body, so that both always agree.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+_DOTS: Final = "·•‧∙⋅・･ㆍ．。｡﹒"  # noqa: RUF001 - that they look alike is the point
+# Beside what Unicode calls a dash: a minus, a soft hyphen, a line, a long vowel mark, a Korean vowel.
+_DASHES: Final = "−\u00ad˗⁃─━ーｰㅡ"  # noqa: RUF001
+_BLANKS: Final = "\u200b\u200c\u200d\u2060\ufeff"
+_ATS: Final = "＠﹫"  # noqa: RUF001
+_PLUSES: Final = "＋﹢"  # noqa: RUF001
+# Beyond lie ideographs and private characters: no digit, dash or space.
+_LAST: Final = 0x1FFFF
+_ROUNDS_MAX: Final = 3
+
+
+def _folded() -> tuple[dict[str, str], dict[str, str]]:
+    """Return what is written instead of each odd digit or `@`, and of each odd separator."""
+    signs = dict.fromkeys(_ATS, "@")
+    separators = {
+        **dict.fromkeys(_DOTS, "."),
+        **dict.fromkeys(_DASHES, "-"),
+        **dict.fromkeys(_BLANKS, " "),
+        **dict.fromkeys(_PLUSES, "+"),
+    }
+    for char in map(chr, range(0x80, _LAST + 1)):
+        category = unicodedata.category(char)
+        if category == "Nd":
+            signs[char] = str(unicodedata.decimal(char))
+        elif category == "Pd":
+            separators.setdefault(char, "-")
+        elif category == "Zs":
+            separators[char] = " "
+    return signs, separators
+
+
+SIGNS, SEPARATORS = _folded()
+# Only an address has letters; full-width ones stand in many a product's name.
+_LETTERS: Final = {0xFF00 + ord(c) - 0x20: c for c in map(chr, range(0x21, 0x7F)) if c.isalpha()}
+_PLAIN: Final = str.maketrans({**SIGNS, **SEPARATORS, "\t": " "})
+# What RFC 3986 says need not be encoded, and what a number or an address may hold; `%` for what is encoded twice.
+_DECODED: Final = {
+    **_PLAIN,
+    **_LETTERS,
+    **{ord(c): c for c in map(chr, range(0x20, 0x7F)) if c.isalnum() or c in "-._~@+ %"},
+}
+_ENCODED: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
+_ONE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
+
+
+def char_class(chars: Iterable[str]) -> str:
+    """Return a character class of these, in neighbours' ranges, for `re` and for RE2."""
+    ranges: list[list[int]] = []
+    for code in sorted(map(ord, chars)):
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "[" + "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges) + "]"
+
+
+_ODD: Final = re.compile(char_class((*SIGNS, *SEPARATORS, "\t")))
+
+
+def fold(text: str) -> str:
+    """Return the text with digits, separators and `@` as ASCII, however they were written or encoded."""
+    if _ODD.search(text):
+        text = text.translate(_PLAIN)
+    if "%" in text:
+        for _ in range(_ROUNDS_MAX):
+            decoded = _ENCODED.sub(_decoded, text)
+            if decoded == text:
+                break
+            text = decoded
+    if "@" in text:
+        text = text.translate(_LETTERS)
+    return text
+
+
+def _decoded(match: re.Match[str]) -> str:
+    """Decode of a run of encoded bytes the characters that are folded; leave the others encoded as they are."""
+    encoded = list(_ONE.finditer(match.group()))
+    values = bytes(int(one.group(1), 16) for one in encoded)
+    parts: list[str] = []
+    at = 0
+    while at < len(values):
+        width = _width(values[at])
+        try:
+            plain = _DECODED.get(ord(values[at : at + width].decode()))
+        except (UnicodeDecodeError, TypeError):  # not UTF-8, or cut short
+            plain = None
+        width = width if plain else 1
+        parts.append(plain or encoded[at].group())
+        at += width
+    return "".join(parts)
+
+
+def _width(lead: int) -> int:
+    """Return how many bytes the character has that begins with this one."""
+    return 1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)  # noqa: PLR2004 - UTF-8
