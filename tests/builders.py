@@ -251,6 +251,9 @@ end $$""",
 )
 
 
+PATIENCE_S: Final = 60.0
+
+
 class Road:
     """Spool → raw → clean → books, in one database."""
 
@@ -261,10 +264,16 @@ class Road:
         self.admin = connect(dsn)
         self.loader = connect(dsn, role="sillok_loader")
         self._processor = Processor(ProcessSettings(), dsn)
-        connection = self._processor._connect()
-        assert connection is not None
-        self.processor = connection
+        self.processor = self._connect_processor()
         self._dictionaries = Dictionaries(ChannelRules.load())
+
+    def _connect_processor(self) -> psycopg.Connection:
+        """Take the processor's lock; the server may hold the former test's for a moment after its connection's end."""
+        patience_ends = time.monotonic() + PATIENCE_S
+        while (connection := self._processor._connect()) is None:
+            assert time.monotonic() < patience_ends, "another processor works on this database"
+            time.sleep(0.02)
+        return connection
 
     def forget_days(self) -> None:
         """Drop the partitions of raw.events, as before the first segment of a day."""
