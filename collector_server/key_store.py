@@ -31,7 +31,7 @@ class KeyStore:
 
     def start(self) -> None:
         """Read the file, or its last good state when it is broken; raise KeyFileBroken when there is neither."""
-        if self._path is None or self.reload():
+        if self._path is None or self._read(self._path):
             return
         try:
             self.records = decode_keys(self._last_good.read_bytes(), self._taken)
@@ -46,19 +46,25 @@ class KeyStore:
         """Read the file again and say whether it is good; a broken one changes nothing."""
         if self._path is None:
             return True
+        if not self._read(self._path):
+            return False
+        states = {f"keys_{state}": n for state, n in count_states(self.records).items()}
+        log.info("keys_reloaded", file=str(self._path), **states)
+        return True
+
+    def _read(self, path: Path) -> bool:
         try:
-            if not self._path.exists() and (self.records or self._last_good.exists()):
-                raise KeyFileBroken(f"{self._path} is gone")
-            records = read_keys(self._path, self._taken)
+            if not path.exists() and (self.records or self._last_good.exists()):
+                raise KeyFileBroken(f"{path} is gone")
+            records = read_keys(path, self._taken)
         except (OSError, KeyFileBroken) as error:
             self.ok = False
-            reason = str(error) if isinstance(error, KeyFileBroken) else f"{self._path}: {error.strerror}"
+            reason = str(error) if isinstance(error, KeyFileBroken) else f"{path}: {error.strerror}"
             log.error("keys_file_broken", reason=reason, action=_ADVICE)
             return False
         self.records, self.ok = records, True
-        if self._path.exists():
+        if path.exists():
             self._keep()
-        log.info("keys_loaded", file=str(self._path), **{f"keys_{s}": n for s, n in count_states(records).items()})
         return True
 
     def _keep(self) -> None:
