@@ -5,6 +5,7 @@ Always true:
 - The ledger row is written first: a second loader of the same segment blocks on its key, then fails.
 - COPY's own row count is asserted before the commit. (`\.` inside COPY text ends a copy successfully and
   drops the rest; binary COPY has no such mark, and the count is the second belt.)
+- A segment's name is on the disk before its ledger row is.
 - A segment is released only after its commit. An unknown end of a commit is settled by asking the ledger.
 - The same name with other contents is never loaded and never released.
 """
@@ -81,6 +82,8 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         raise SpoolFormatError(f"segment {name} says of itself that it is another: it was renamed or copied here")
     if segment.footer is None:
         raise SpoolFormatError(f"segment {name} is sealed but its footer is damaged: its loss must be written off")
+    # What the ledger knows of must not lose its name in a power cut, and come back recovered with other bytes.
+    folder.files.sync_folder(folder.path)
     try:
         report = _load_patiently(connection, name, digest, Contents(segment), segment.footer)
     except psycopg.errors.UniqueViolation:

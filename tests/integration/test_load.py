@@ -307,6 +307,16 @@ def test_the_same_name_with_other_contents_is_an_alarm(road):
     assert road.spool.folder.segments(SEALED) == [number]
 
 
+def test_the_ledger_never_knows_a_name_that_a_power_cut_may_take(road):
+    """The folder is synced before anything is written: a name that came back by recovery could hold other bytes."""
+    road.spool.write(event())
+    road.spool.files.fail("sync_folder", name=road.spool.folder.path.name)
+    with pytest.raises(OSError, match="Input/output"):
+        road.load()
+    assert road.values("select count(*) from ops.loads") == [0]
+    assert [report.loaded for report in road.load()] == [1]
+
+
 def test_a_renamed_segment_is_not_loaded(road):
     """A segment says itself who it is; a copy under a new name would count twice."""
     number = road.spool.write(event())
