@@ -34,7 +34,7 @@ from collector_server.stdin import stop_with_stdin
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
-from storage.spool.files import lock_file
+from storage.spool.files import Files, lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
 from storage.spool.recovery import recover_slot
 from storage.spool.settings import SpoolSettings
@@ -62,22 +62,22 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     log_level: str = "info"
 
 
-def main() -> int:
-    """Read the order from standard input and serve until told to stop."""
+def main(files: Files | None = None) -> int:
+    """Read the order from standard input and serve until told to stop; `files` is the disk, by default the real one."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
     assert HttpRequestParser is not HttpRequestParserPy  # noqa: S101
-    return uvloop.run(_serve(order))
+    return uvloop.run(_serve(order, files))
 
 
-async def _serve(order: WorkerOrder) -> int:
+async def _serve(order: WorkerOrder, files: Files | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
     stop_with_stdin(loop, stop)
-    folder = _own_slot(order)
+    folder = _own_slot(order, files)
     counters = Counters()
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
@@ -114,9 +114,9 @@ async def _serve(order: WorkerOrder) -> int:
     return EXIT_DISK_FAILED if writer.failure is not None else 0
 
 
-def _own_slot(order: WorkerOrder) -> SlotFolder:
+def _own_slot(order: WorkerOrder, files: Files | None) -> SlotFolder:
     """Take the slot's lock; a predecessor may still be on its way out."""
-    folder = SpoolFolder(Path(order.spool.folder)).slot(order.slot) if order.spool.folder else None
+    folder = SpoolFolder(Path(order.spool.folder), files).slot(order.slot) if order.spool.folder else None
     if folder is None:
         raise ValueError("the supervisor always names the spool's folder")
     folder.prepare()

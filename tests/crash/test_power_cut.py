@@ -32,6 +32,8 @@ from tests.fakes import FakeClock
 from tests.simdisk import SimDisk
 
 _SETTINGS = SpoolSettings(segment_age_ms=2_000, heartbeat_ms=10_000, segment_bytes_max=20_000)
+# Thousands of small files come and go.
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # The same runs every time; `make soak` goes where nobody has been.
 _SHORT = settings(
     max_examples=250,
@@ -94,7 +96,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=_MEMORY)
         self.disk = SimDisk(Path(self._folder.name))
         self.disk.on_rename = self._on_rename
         self.clock = FakeClock()
