@@ -166,16 +166,17 @@ def _load(
 
 
 def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None:
-    """Make the Korean days of everything received, ahead of the COPY.
+    """Make the Korean days on which something was accepted, ahead of the COPY.
 
-    A batch that was received while the segment was being opened is older than its header says.
+    Those alone: where the clock jumped, the header, the groups and their batches lie years apart.
     """
-    received_us = [row.minute * 1_000_000 for row in segment.footer.tally] if segment.footer else []
-    received_us += [segment.header.opened_at_us, *(group.header.until_us for group in segment.groups)]
+    rows = segment.footer.tally if segment.footer else []
+    days = {received_at(row.minute * 1_000_000) for row in rows if row.outcome == Outcome.ACCEPTED}
     connection.execute(
-        "select ops.ensure_raw_partition(day::date) from generate_series("
-        "date_trunc('day', %s at time zone 'Asia/Seoul'), %s at time zone 'Asia/Seoul', '1 day') as day",
-        (received_at(min(received_us)), received_at(max(received_us))),
+        "select ops.ensure_raw_partition(day) from ("
+        "select distinct (moment at time zone 'Asia/Seoul')::date as day from unnest(%s::timestamptz[]) as moment"
+        ") as days order by day",
+        (sorted(days),),
     )
 
 

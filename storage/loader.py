@@ -102,6 +102,10 @@ class Loader:
                 self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
                 stuck.add(slot.slot)
                 continue
+            except psycopg.errors.RaiseException as error:
+                # Received while the clock was years wrong; it keeps the watermark, and nothing else, waiting.
+                self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
+                continue
             if report is not None:
                 reports.append(report)
         return reports
@@ -129,10 +133,10 @@ class Loader:
                 {"spool_id": slot.spool_id, "slot": slot.slot, "last_segment": last},
             )
 
-    def _complain(self, name: SegmentId, error: SpoolError) -> None:
+    def _complain(self, name: SegmentId, error: Exception) -> None:
         if str(name) not in self._complained:
             self._complained.add(str(name))
-            log.error("segment_stuck", segment=str(name), reason=str(error))
+            log.error("segment_stuck", segment=str(name), reason=_short(error))
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         """Back off with jitter, dropping a connection whose state nobody knows."""

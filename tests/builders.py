@@ -261,9 +261,8 @@ class Road:
         self.admin = connect(dsn)
         self.loader = connect(dsn, role="sillok_loader")
         self._processor = Processor(ProcessSettings(), dsn)
-        connection = self._processor._connect()
-        assert connection is not None
-        self.processor = connection
+        # The server may take a moment to notice that the last road's processor has gone.
+        self.processor = eventually(self._processor._connect, "another processor works here")
         self._dictionaries = Dictionaries(ChannelRules.load())
 
     def forget_days(self) -> None:

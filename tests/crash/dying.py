@@ -2,13 +2,14 @@
 
 `python -m tests.crash.dying worker|loader OPERATION WHAT MOMENT NTH`: at the NTH `write`, `sync`, `create`,
 `rename` or `remove` of WHAT (`header`, `group`, `footer`, `copy`, or a file's suffix) the process gets a
-SIGKILL, `before`, `after` or `half`way. Standard input brings the worker's order, or the loader's settings.
+SIGKILL, `before`, `after` or `half`way; with the moment `slow` nothing dies and every sync takes its time. Standard input brings the worker's order, or the loader's settings.
 """
 
 import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,9 @@ from storage.spool.folder import SpoolFolder
 from storage.spool.segment import GROUP_MAGIC, KIND_FOOTER
 
 _KIND_AT = 52
+# An answer that was given too early has the time to get out.
+_LAST_MOMENT_S = 0.1
+_SLOW_S = 0.2
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -81,6 +85,8 @@ class DyingFiles(OsFiles):
 
     def sync(self, fd: int) -> None:
         is_here = self._pass("sync", self._last[fd])
+        if self._point.moment == "slow":
+            time.sleep(_SLOW_S)
         super().sync(fd)
         if is_here:
             _die()
@@ -110,6 +116,7 @@ class LoadOrder(msgspec.Struct):
 
 
 def _die() -> NoReturn:
+    time.sleep(_LAST_MOMENT_S)
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("nobody survives this")
 

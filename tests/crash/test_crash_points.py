@@ -1,23 +1,14 @@
 """SIGKILL at named points: the real worker and the real loader, on a disk that kills them there."""
 
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import msgspec
 import psycopg
-import pytest
 
-from collector_server.settings import CollectorSettings
-from collector_server.worker import WorkerOrder
-from storage.spool.settings import SpoolSettings
-from tests.crash.dying import LoadOrder, Point
+from tests.crash.conftest import Start
+from tests.crash.dying import Point
 from tests.crash.oracle import Driver, drain, judge
 from tests.crash.processes import Machine
 
-ROOT = Path(__file__).parents[2]
 # In this order: a worker killed within a group leaves an open segment, which the next one recovers.
 _WORKER_POINTS = {
     "a new segment has no header": Point("create", ".open", "after", 3),
@@ -38,42 +29,6 @@ _LOADER_POINTS = {
     "the load is committed, the segment not archived": Point("rename", ".sealed", "before", 2),
     "the segment is archived, its folder not synced": Point("rename", ".sealed", "after", 2),
 }
-Start = Callable[[str, Point | None], subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def start(machine: Machine) -> Iterator[Start]:
-    """Yield a function that starts a part that will die at a point, or never."""
-    processes: list[subprocess.Popen[bytes]] = []
-    orders: dict[str, object] = {
-        "worker": WorkerOrder(
-            slot=0,
-            serve=CollectorSettings(port=machine.port),
-            spool=SpoolSettings(folder=str(machine.spool), segment_age_ms=200, heartbeat_ms=500),
-        ),
-        "loader": LoadOrder(machine.dsn, str(machine.spool)),
-    }
-
-    def start(part: str, point: Point | None) -> subprocess.Popen[bytes]:
-        point = point or Point("never", "", "")
-        with (machine.folder / f"{part}.output").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.dying", part, *map(str, msgspec.structs.astuple(point))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=output,
-                cwd=ROOT,
-            )
-        processes.append(process)
-        assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(orders[part]) + b"\n")
-        process.stdin.flush()
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def test_a_worker_killed_at_any_named_point_loses_nothing_it_answered(
