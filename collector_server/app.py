@@ -118,7 +118,7 @@ class Collector:
         budget = self._book(len(body))
         try:
             decoded = self._decoder.decode(body)
-            await self._take(request, key, decoded, started)
+            await self._take(request, key, decoded, len(body), started)
         finally:
             self._in_flight_bytes -= budget
         return pixel.answer(decoded.rejects)
@@ -140,18 +140,18 @@ class Collector:
             except Refused as refused:
                 self._unreadable.note(key.source, body, refused)
                 raise
-            receipt = await self._take(request, key, decoded, started)
+            receipt = await self._take(request, key, decoded, len(body), started)
         finally:
             self._in_flight_bytes -= budget
         return accepted_body(decoded.accepted, decoded.rejects, receipt)
 
-    async def _take(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded, started: float) -> str:
+    async def _take(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded, size: int, started: float) -> str:
         """Return the batch's receipt, once it is on disk."""
         self._charge(key, decoded.received)
         pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
         await self._make_durable(pending)
         self._counters.count_batch(key.source, decoded)
-        self._request_log.accepted(key.source, decoded, len(decoded.body), started)
+        self._request_log.accepted(key.source, decoded, size, started)
         return pending.receipt
 
     def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:

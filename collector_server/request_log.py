@@ -36,7 +36,7 @@ class RequestLog:
         self._refused = 0
 
     def accepted(self, source: str, decoded: Decoded, size: int, started: float) -> None:
-        """Log every N-th batch that was answered 200; `size` is its bytes as stored."""
+        """Log every N-th batch that was answered 200; `size` is its bytes decompressed."""
         self._accepted += 1
         if self._sample == 0 or self._accepted % self._sample:
             return

@@ -75,17 +75,17 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     with each the worker reads its certificate again."""
 
 
-def main() -> int:
-    """Read the order from standard input and serve until told to stop."""
+def main(files: Files | None = None) -> int:
+    """Read the order from standard input and serve until told to stop; `files` is the disk, by default the real one."""
     forbid_core_dumps()
     order = msgspec.json.decode(read_line(), type=WorkerOrder)
     configure_logs(order.log_level)
     # A C parser is a security requirement, not a speed one: the Python one has been smuggled past.
     assert HttpRequestParser is not HttpRequestParserPy  # noqa: S101
-    return uvloop.run(_serve(order))
+    return uvloop.run(_serve(order, files))
 
 
-async def _serve(order: WorkerOrder) -> int:
+async def _serve(order: WorkerOrder, files: Files | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
@@ -100,7 +100,7 @@ async def _serve(order: WorkerOrder) -> int:
         _renew(tls, order)
 
     follow_stdin(loop, stop, reload)
-    folder = _own_slot(order, TimedFiles(counters.count_sync))
+    folder = _own_slot(order, files or TimedFiles(counters.count_sync))
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
         if error is None:
@@ -114,16 +114,7 @@ async def _serve(order: WorkerOrder) -> int:
     request_log = RequestLog(
         order.serve.log_sample, order.serve.log_refused_per_second_max, counters.count_lines_left_out
     )
-    masker = Masker(order.serve.query_values_kept, order.serve.account_patterns)
-    collector = Collector(
-        order.serve,
-        keys,
-        BatchDecoder(masker, order.serve.batch_events_max),
-        masker,
-        writer.submit,
-        counters,
-        request_log,
-    )
+    collector = _collector(order.serve, keys, writer, counters, request_log)
 
     def on_refused(refusal: Refusal) -> None:
         counters.count_request(refusal.status)
@@ -145,6 +136,14 @@ async def _serve(order: WorkerOrder) -> int:
     _report(counters, collector, writer, ready=False)
     log.info("collector_stopped", slot=order.slot)
     return EXIT_DISK_FAILED if writer.failure is not None else 0
+
+
+def _collector(
+    settings: CollectorSettings, keys: KeyRing, writer: SpoolWriter, counters: Counters, request_log: RequestLog
+) -> Collector:
+    masker = Masker(settings.query_values_kept, settings.account_patterns)
+    decoder = BatchDecoder(masker, settings.batch_events_max)
+    return Collector(settings, keys, decoder, masker, writer.submit, counters, request_log)
 
 
 def _share_of(order: WorkerOrder) -> SpoolSettings:

@@ -5,6 +5,7 @@ Always true:
 - The ledger row is written first: a second loader of the same segment blocks on its key, then fails.
 - COPY's own row count is asserted before the commit. (`\.` inside COPY text ends a copy successfully and
   drops the rest; binary COPY has no such mark, and the count is the second belt.)
+- A segment's name is on the disk before its ledger row is.
 - A segment is released only after its commit. An unknown end of a commit is settled by asking the ledger.
 - The same name with other contents is never loaded and never released.
 """
@@ -81,6 +82,8 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         raise SpoolFormatError(f"segment {name} says of itself that it is another: it was renamed or copied here")
     if segment.footer is None:
         raise SpoolFormatError(f"segment {name} is sealed but its footer is damaged: its loss must be written off")
+    # What the ledger knows of must not lose its name in a power cut, and come back recovered with other bytes.
+    folder.files.sync_folder(folder.path)
     try:
         report = _load_patiently(connection, name, digest, Contents(segment), segment.footer)
     except psycopg.errors.UniqueViolation:
@@ -163,16 +166,17 @@ def _load(
 
 
 def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None:
-    """Make the Korean days of everything received, ahead of the COPY.
+    """Make the Korean days on which something was accepted, ahead of the COPY.
 
-    A batch that was received while the segment was being opened is older than its header says.
+    Those alone: where the clock jumped, the header, the groups and their batches lie years apart.
     """
-    received_us = [row.minute * 1_000_000 for row in segment.footer.tally] if segment.footer else []
-    received_us += [segment.header.opened_at_us, *(group.header.until_us for group in segment.groups)]
+    rows = segment.footer.tally if segment.footer else []
+    days = {received_at(row.minute * 1_000_000) for row in rows if row.outcome == Outcome.ACCEPTED}
     connection.execute(
-        "select ops.ensure_raw_partition(day::date) from generate_series("
-        "date_trunc('day', %s at time zone 'Asia/Seoul'), %s at time zone 'Asia/Seoul', '1 day') as day",
-        (received_at(min(received_us)), received_at(max(received_us))),
+        "select ops.ensure_raw_partition(day) from ("
+        "select distinct (moment at time zone 'Asia/Seoul')::date as day from unnest(%s::timestamptz[]) as moment"
+        ") as days order by day",
+        (sorted(days),),
     )
 
 

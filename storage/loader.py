@@ -4,6 +4,8 @@ Always true:
 
 - A slot's folder is registered after its sealed neighbours were listed and before they are loaded, so the
   watermark never passes a slot that could still hold earlier events (see `ops.slots`).
+- After each new connection, archived segments that the ledger does not know are loaded again: the database
+  may have been restored, or failed over, to an earlier state.
 - A segment that cannot be loaded stops its own slot only; it is said once and tried again.
 """
 
@@ -82,11 +84,12 @@ class Loader:
 
     def _turn(self, stop: threading.Event) -> list[LoadReport]:
         """Load what is sealed now, slot by slot, in the order of the numbers."""
-        work = [(slot, number) for slot in self._spool.slots() for number in slot.segments(SEALED)]
-        slots = self._spool.slots()
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, role="sillok_loader", application="sillok load")
             log.info("database_connected", part="loader")
+            self._recall(self._connection)
+        work = [(slot, number) for slot in self._spool.slots() for number in slot.segments(SEALED)]
+        slots = self._spool.slots()
         self._register(slots)
         reports: list[LoadReport] = []
         stuck: set[int] = set()
@@ -99,9 +102,26 @@ class Loader:
                 self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
                 stuck.add(slot.slot)
                 continue
+            except psycopg.errors.RaiseException as error:
+                # Received while the clock was years wrong; it keeps the watermark, and nothing else, waiting.
+                self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
+                continue
             if report is not None:
                 reports.append(report)
         return reports
+
+    def _recall(self, connection: psycopg.Connection) -> None:
+        """Take out of the archive what this database has never heard of, or no longer has."""
+        for slot in self._spool.slots():
+            archived = slot.segments(SEALED, slot.archive)
+            unknown = connection.execute(
+                read_sql("storage.sql", "unknown_segments.sql"),
+                {"spool_id": slot.spool_id, "slot": slot.slot, "segments": archived},
+            ).fetchall()
+            for (number,) in unknown:
+                slot.recall(number)
+            if unknown:
+                log.warning("segments_recalled", slot=slot.slot, segments=len(unknown), reason="not in the ledger")
 
     def _register(self, slots: list[SlotFolder]) -> None:
         """Tell the ledger which slots exist and how far their numbers go."""
@@ -113,10 +133,10 @@ class Loader:
                 {"spool_id": slot.spool_id, "slot": slot.slot, "last_segment": last},
             )
 
-    def _complain(self, name: SegmentId, error: SpoolError) -> None:
+    def _complain(self, name: SegmentId, error: Exception) -> None:
         if str(name) not in self._complained:
             self._complained.add(str(name))
-            log.error("segment_stuck", segment=str(name), reason=str(error))
+            log.error("segment_stuck", segment=str(name), reason=_short(error))
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         """Back off with jitter, dropping a connection whose state nobody knows."""

@@ -108,6 +108,16 @@ class SlotFolder:
         self.files.sync_folder(self.archive)
         self.files.sync_folder(self.path)
 
+    def recall(self, segment: int) -> None:
+        """Move a segment from the archive back among those that wait for the loader; repeating it is harmless."""
+        path = self.segment_path(segment)
+        try:
+            self.files.rename(self.archive / path.name, path)
+        except (FileNotFoundError, FileExistsError):
+            return  # a second loader was faster
+        self.files.sync_folder(self.path)
+        self.files.sync_folder(self.archive)
+
     def drop_archived(self, *, keep: Callable[[Path], bool]) -> int:
         """Remove archived segments, oldest first, until `keep` says stop; return how many.
 
@@ -155,6 +165,7 @@ class SpoolFolder:
 
     def _initialise(self) -> UUID:
         """Write SPOOL.json once, even when two processes try."""
+        made = [folder for folder in self.path.parents if not folder.exists()]
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             guard = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -171,7 +182,9 @@ class SpoolFolder:
                 self.files.sync(fd)
                 self.files.close(fd)
                 self.files.rename(draft, self.path / "SPOOL.json")
-                self.files.sync_folder(self.path)
+                # A folder whose own name is not synced is gone after a power cut, with all that was answered.
+                for folder in (self.path, self.path.parent, *(folder.parent for folder in made)):
+                    self.files.sync_folder(folder)
             finally:
                 os.close(guard)
         except OSError as error:

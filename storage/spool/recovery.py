@@ -26,6 +26,7 @@ from storage.spool.segment import (
     HEADER_BYTES,
     KIND_FOOTER,
     LOST_GROUPS,
+    MAGIC,
     Footer,
     GroupHeader,
     SegmentHeader,
@@ -64,7 +65,7 @@ def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
             _set_aside(folder, number)
             continue
         data = folder.files.read(path)
-        if len(data) < HEADER_BYTES or (len(data) == HEADER_BYTES and not any(data)):
+        if _is_headless(data, folder, number):
             # The crash came before the header was synced, so no group can have been.
             data = SegmentHeader(folder.spool_id, folder.slot, number, now_us).pack()
         try:
@@ -88,6 +89,19 @@ def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
             damaged=footer.damaged,
         )
     return findings
+
+
+def _is_headless(data: bytes, folder: SlotFolder, number: int) -> bool:
+    """Say whether there is no header yet: too few bytes, zeros, or what an older file left in the block."""
+    if len(data) != HEADER_BYTES:
+        return len(data) < HEADER_BYTES
+    if data[: len(MAGIC) - 1] != MAGIC[:-1]:
+        return True
+    try:
+        header = SegmentHeader.unpack(data)
+    except SpoolFormatError:
+        return False
+    return (header.spool_id, header.slot, header.segment) != (folder.spool_id, folder.slot, number)
 
 
 def _recovered_footer(segment: Segment) -> Footer:

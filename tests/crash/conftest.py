@@ -1,15 +1,26 @@
 """Machines that are cleaned up whatever happens, and whose output is shown when a test fails."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from collector_server.settings import CollectorSettings
+from collector_server.worker import WorkerOrder
 from storage.embedded import EmbeddedPostgres
+from storage.spool.settings import SpoolSettings
+from tests.crash.dying import LoadOrder, Point
 from tests.crash.processes import Machine
 
 _SHOWN_BYTES = 12_000
+_ROOT = Path(__file__).parents[2]
+# Little, so that a slow disk fills it.
+_QUEUE_BYTES = 100_000
+Start = Callable[[str, Point | None], subprocess.Popen[bytes]]
 _MACHINES = pytest.StashKey[list[Machine]]()
 
 
@@ -45,6 +56,43 @@ def make_postgres() -> Iterator[Callable[[Path], EmbeddedPostgres]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def start(machine: Machine) -> Iterator[Start]:
+    """Yield a function that starts the `worker` or the `loader` on a disk on which it will die at a point, or never."""
+    processes: list[subprocess.Popen[bytes]] = []
+    orders: dict[str, object] = {
+        "worker": WorkerOrder(
+            slot=0,
+            serve=CollectorSettings(port=machine.port),
+            spool=SpoolSettings(
+                folder=str(machine.spool), segment_age_ms=200, heartbeat_ms=500, queue_bytes_max=_QUEUE_BYTES
+            ),
+        ),
+        "loader": LoadOrder(machine.dsn, str(machine.spool)),
+    }
+
+    def start(part: str, point: Point | None) -> subprocess.Popen[bytes]:
+        point = point or Point("never", "", "")
+        with (machine.folder / f"{part}.output").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.dying", part, *map(str, msgspec.structs.astuple(point))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                cwd=_ROOT,
+            )
+        processes.append(process)
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(orders[part]) + b"\n")
+        process.stdin.flush()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.hookimpl(wrapper=True)

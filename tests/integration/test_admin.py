@@ -28,6 +28,8 @@ METRICS = {
     ("sillok_recovered", "counter"),
     ("sillok_worker_restarts", "counter"),
     ("sillok_workers_ready", "gauge"),
+    ("sillok_keys_file_ok", "gauge"),
+    ("sillok_retiring_key_requests", "counter"),
     ("sillok_queued_bytes", "gauge"),
     ("sillok_in_flight_bytes", "gauge"),
     ("sillok_spool_waiting_bytes", "gauge"),

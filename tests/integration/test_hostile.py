@@ -381,7 +381,8 @@ def test_a_flood_of_bad_requests_costs_a_few_lines_and_every_one_is_counted(vict
     answers = answers_to(victim, request * 2000 + head(line=b"GET / HTTP/1.1"))
 
     assert len(answers) == 2001
-    eventually(lambda: refused() == before + 2001 and agrees())
+    # More than these when a stalled client of a test before is cut off meanwhile.
+    eventually(lambda: refused() >= before + 2001 and agrees())
     more = [x for x in log_lines(victim)[lines:] if x["event"] in ("request", "requests_left_out")]
     assert len([x for x in more if x.get("status") != 200]) < 1000
     assert "sillok_log_lines_left_out_total 0.0" not in victim.admin("/metrics")[1]

@@ -21,6 +21,7 @@ from storage.postgres import connect
 from storage.rows import COLUMNS
 from storage.spool.folder import SEALED
 from storage.spool.frame import Reject
+from storage.spool.reader import parse_segment
 from storage.spool.recovery import recover_slot
 from tests.builders import (
     DAY_US,
@@ -307,6 +308,16 @@ def test_the_same_name_with_other_contents_is_an_alarm(road):
     assert road.spool.folder.segments(SEALED) == [number]
 
 
+def test_the_ledger_never_knows_a_name_that_a_power_cut_may_take(road):
+    """The folder is synced before anything is written: a name that came back by recovery could hold other bytes."""
+    road.spool.write(event())
+    road.spool.files.fail("sync_folder", name=road.spool.folder.path.name)
+    with pytest.raises(OSError, match="Input/output"):
+        road.load()
+    assert road.values("select count(*) from ops.loads") == [0]
+    assert [report.loaded for report in road.load()] == [1]
+
+
 def test_a_renamed_segment_is_not_loaded(road):
     """A segment says itself who it is; a copy under a new name would count twice."""
     number = road.spool.write(event())
@@ -505,6 +516,33 @@ def test_a_day_far_away_makes_no_partition(road):
         road.load()
     assert road.spool.folder.segments(SEALED) == [number]
     assert road.values("select count(*) from pg_inherits where inhparent = 'raw.events'::regclass") == [0]
+
+
+def test_a_jump_within_a_segment_makes_no_days_between(road):
+    """What was received before the clock jumped by years is loaded, whatever the group's own header says of later."""
+    road.forget_days()
+    number = road.spool.write(event())
+    data = road.spool.sealed(number).read_bytes()
+    segment = parse_segment(data)
+    (group,), seed = segment.groups, segment.header.seed
+    later = msgspec.structs.replace(group.header, until_us=group.header.until_us + 70 * 365 * DAY_US)
+    payload = data[group.start + 64 : group.end]
+    road.spool.sealed(number).write_bytes(data[: group.start] + later.pack(seed) + payload + data[group.end :])
+    assert [report.loaded for report in road.load()] == [1]
+    assert road.values("select count(*) from pg_inherits where inhparent = 'raw.events'::regclass") == [1]
+
+
+def test_a_segment_of_a_newer_version_stays_and_stops_nothing_but_its_slot(road):
+    """A version that was rolled back says what to install, and loads nothing of it."""
+    number = road.spool.write(event())
+    path = road.spool.sealed(number)
+    data = bytearray(path.read_bytes())
+    data[7] = 2
+    path.write_bytes(data)
+    with pytest.raises(SpoolFormatError, match="format 2, this version reads format 1: install the newer Sillok"):
+        road.load()
+    assert path.read_bytes() == bytes(data)
+    assert road.values("select count(*) from ops.loads") == [0]
 
 
 # Client reports

@@ -183,6 +183,13 @@ def test_a_header_of_zeros_is_no_header_yet(spool):
     assert read_segment(spool.sealed(1)).groups == []
 
 
+def test_an_older_segments_header_is_no_header_yet(spool):
+    """A file system may show what an older file left in the block: this file's own header was never synced."""
+    spool.open(2).write_bytes(SegmentHeader(spool.folder.spool_id, 0, 1, 0).pack())
+    assert recover(spool) == Findings(segments=1)
+    assert read_segment(spool.sealed(2)).header.segment == 2
+
+
 def test_a_segment_with_a_damaged_header_is_set_aside(spool):
     """Nothing in it can be believed: it is kept, said, and not met again."""
     path = left_open(spool)
