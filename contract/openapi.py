@@ -21,6 +21,15 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
 }
 # What HTTP itself can make of any request, before the path or the key is looked at.
 _OF_HTTP: Final = (Refusal.BAD_REQUEST, Refusal.INTERNAL)
+_OF_A_PIXEL: Final = (
+    *_OF_HTTP,
+    Refusal.UNKNOWN_KEY,
+    Refusal.ORIGIN_NOT_ALLOWED,
+    Refusal.KEY_NOT_ALLOWED_HERE,
+    Refusal.OVER_RATE,
+    Refusal.TOO_MANY_REFUSED,
+    Refusal.UNAVAILABLE,
+)
 _OF_A_BATCH: Final = tuple(r for r in Refusal if r not in (Refusal.NOT_FOUND, Refusal.METHOD_NOT_ALLOWED))
 
 
@@ -34,7 +43,10 @@ def document(note: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
             "version": "1",
             "description": "Any other path is answered 404, any other method 405, with an `ErrorBody`.",
         },
-        "paths": {"/v1/events": {"post": _post(), "options": _options()}},
+        "paths": {
+            "/v1/events": {"post": _post(), "options": _options()},
+            "/v1/pixel.gif": {"get": _pixel()},
+        },
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The write key."},
@@ -72,6 +84,31 @@ def _post() -> dict[str, Any]:
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}},
             },
             **_refusals(_OF_A_BATCH),
+        },
+    }
+
+
+def _pixel() -> dict[str, Any]:
+    texts = ("event_type", "event_name", "page_url", "page_code", "page_name", "click_text", "click_name")
+    return {
+        "operationId": "send_pixel",
+        "summary": "One event in a query string, for pages without script: 200 says that it is on disk.",
+        "description": "Every field of an event is a parameter of its name, `props.NAME` a property of the site's own.",
+        "security": [{"query": []}],
+        "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in texts],
+        "responses": {
+            "200": {
+                "description": "A transparent pixel.",
+                "headers": {
+                    "Cache-Control": {"required": True, "schema": {"const": "no-store"}},
+                    "Sillok-Rejected": {
+                        "description": "The event was rejected, and kept: code and field.",
+                        "schema": {"type": "string"},
+                    },
+                },
+                "content": {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}},
+            },
+            **_refusals(_OF_A_PIXEL),
         },
     }
 
