@@ -38,6 +38,9 @@ _INLINE_BYTES_MAX: Final = 64 * 1024
 _RETRY_AFTER_S: Final = 2
 _USER_AGENT_CHARS_MAX: Final = 1024
 _USER_AGENTS_REMEMBERED: Final = 4096
+# A batch waits for this many turns of a busy event loop, about 0.2 ms each, and for one of an idle one. Without it
+# groups are of one or two batches where a disk is fast, and a batch of 50 events costs a fifth more CPU.
+_TURNS_MAX: Final = 8
 _PREFLIGHT_SECONDS: Final = 86_400
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -233,18 +236,20 @@ class Collector:
         pending.waiter = loop.create_future()
         self._turn.append(pending)
         if len(self._turn) == 1:
-            loop.call_soon(self._hand_over)
+            loop.call_soon(self._hand_over, 1, _TURNS_MAX)
         try:
             await pending.waiter
         except SpoolUnavailable as error:
             raise Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=_RETRY_AFTER_S) from None
 
-    def _hand_over(self) -> None:
-        """Give the writer what one turn of the event loop brought.
+    def _hand_over(self, before: int, turns_left: int) -> None:
+        """Give the writer what the last turns of the event loop brought, once a turn brings nothing more.
 
-        Handed over one by one, the first would wake the writer's thread and the others miss its group: groups
-        of 6 instead of 30 under 32 connections, and twice the CPU for a request of one event.
+        Handed over one by one, the first would wake the writer's thread and the others miss its group.
         """
+        if len(self._turn) > before and turns_left:
+            asyncio.get_running_loop().call_soon(self._hand_over, len(self._turn), turns_left - 1)
+            return
         batches, self._turn = self._turn, []
         for pending in batches:
             try:

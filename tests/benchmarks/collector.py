@@ -2,7 +2,8 @@
 
 wrk drives it from outside (one thread, 32 connections), so that the driver is not what is measured. All
 is switched on: key, validation, masking, zstd, fdatasync before the answer. The bodies rotate through
-many different ones: one repeated body would flatter the compression.
+many different ones: one repeated body would flatter the compression. The first lines are of a bare aiohttp
+that reads the body and says 200: machines differ, the ratio to it travels.
 """
 
 import gzip
@@ -43,6 +44,8 @@ def main() -> int:
         sys.stderr.write("the benchmark needs wrk: apt-get install wrk\n")
         return 2
     print("workers  batch  coding     requests/s     events/s  events/CPU-s   µs/request   p50 ms   p99 ms  non-200")
+    for events in (1, 10, 50):
+        _bare_case(events)
     for workers in (1, 2):
         for coding in ("plain", "gzip"):
             for events in (1, 10, 50):
@@ -64,16 +67,32 @@ def _case(workers: int, events: int, coding: str) -> None:
         server = subprocess.Popen([sys.executable, "-m", "sillok", "serve"], env=environment)
         try:
             _wait(f"http://127.0.0.1:{admin_port}/readyz")
-            script = _script(Path(folder), events, coding)
-            pids = _children(server.pid)
-            _wrk(port, script, 1)
-            before = _cpu_seconds(pids)
-            output = _wrk(port, script, SECONDS)
-            cpu = _cpu_seconds(pids) - before
+            output, cpu = _drive(port, _children(server.pid), _script(Path(folder), events, coding))
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
     _print(workers, events, coding, output, cpu)
+
+
+def _bare_case(events: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
+        port = free_port()
+        server = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare", str(port)])
+        try:
+            _wait(f"http://127.0.0.1:{port}/")
+            output, cpu = _drive(port, [server.pid], _script(Path(folder), events, "plain"))
+        finally:
+            server.kill()
+            server.wait()
+    _print("bare", events, "plain", output, cpu)
+
+
+def _drive(port: int, pids: list[int], script: Path) -> tuple[str, float]:
+    """Return what wrk said, and the CPU seconds the server took meanwhile."""
+    _wrk(port, script, 1)
+    before = _cpu_seconds(pids)
+    output = _wrk(port, script, SECONDS)
+    return output, _cpu_seconds(pids) - before
 
 
 def _script(folder: Path, events: int, coding: str) -> Path:
@@ -98,7 +117,7 @@ def _wrk(port: int, script: Path, seconds: int) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _print(workers: int, events: int, coding: str, output: str, cpu: float) -> None:
+def _print(workers: int | str, events: int, coding: str, output: str, cpu: float) -> None:
     requests = int(_find(r"(\d+) requests in", output))
     rate = float(_find(r"Requests/sec:\s+([\d.]+)", output))
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
