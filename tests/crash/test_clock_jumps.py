@@ -64,7 +64,7 @@ def test_a_jumping_clock_loses_nothing_and_stands_in_the_segments(
     assert len(clean) == len(set(clean))
     acknowledged = {event_id for event_id, event in read_journals(driver.folder).items() if event.acknowledged}
     assert acknowledged <= {*clean, *waiting}
-    assert len(clean) > len(waiting) > 100
+    assert min(len(clean), len(waiting)) > 50, "there was nothing to lose"
     assert b"check the clocks" in machine.loader.output.read_bytes()
     days = "select count(distinct (received_at at time zone 'Asia/Seoul')::date) from raw.events"
     parts = "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
