@@ -19,7 +19,7 @@ _CLOSING: Final = frozenset({Refusal.BODY_TIMEOUT, Refusal.BODY_CUT_SHORT, Refus
 class _Prebuilt(web.StreamResponse):
     """A 200 that keeps the connection, written in one piece.
 
-    aiohttp's own way from a dictionary of headers to bytes costs 12 µs, a third of a small request.
+    aiohttp's own way goes over a dictionary of headers and four coroutines, which a small request feels.
     """
 
     def __init__(self, body: bytes) -> None:
