@@ -9,6 +9,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import json
 
+from collector_server.cors import origin_lines
 from collector_server.refusal import Refusal, Refused
 from storage.spool.frame import Reject
 
@@ -38,7 +39,7 @@ class _Prebuilt(web.StreamResponse):
         body = self._body
         assert isinstance(body, bytes)  # noqa: S101
         assert writer is not None  # noqa: S101
-        await writer.write(_head(int(time.time())) % len(body) + body + data)
+        await writer.write(accepted_bytes(body) + data)
         self._eof_sent = True
 
 
@@ -46,7 +47,13 @@ class _Prebuilt(web.StreamResponse):
 def _head(second: int) -> bytes:
     """Return the head of a 200, for one second's `Date`, with a place for the length."""
     date = formatdate(second, usegmt=True).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nDate: " + date + b"\r\n\r\n"
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nDate: " + date + b"\r\n"
+
+
+def accepted_bytes(body: bytes, origin: str | None = None) -> bytes:
+    """Return a whole 200 that keeps the connection; `origin` is the page's that may read it."""
+    head = _head(int(time.time())) % len(body)
+    return b"%s%s\r\n%s" % (head, b"" if origin is None else origin_lines(origin), body)
 
 
 def accepted_body(accepted: int, rejects: list[Reject], receipt: str) -> bytes:

@@ -1,25 +1,30 @@
-"""The ingest plane: one handler from request to durable answer.
+"""The ingest plane: from request to durable answer.
 
 It sits on aiohttp's low-level server: there are three paths, so a router and middlewares would cost
-more than they do. What is not on the wire of the contract is answered 404.
+more than they do. What is not on the wire of the contract is answered 404. `handle` answers any request;
+`take_whole` takes, without a task of its own, what most are: a batch that has arrived whole and is good.
 """
 
 import asyncio
-from collections.abc import Callable
 from functools import lru_cache, partial
+from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy
 
-from collector_server import pixel
-from collector_server.answer import accepted_body, answer_accepted, answer_refused
+from collector_server import cors, pixel
+from collector_server.admission import RETRY_AFTER_S, Admission
+from collector_server.answer import accepted_body, accepted_bytes, answer_accepted, answer_refused
 from collector_server.bad_requests import BadRequests
-from collector_server.client_address import is_from_here
+from collector_server.connection import Answer, Connection
 from collector_server.counters import Counters
 from collector_server.decode import BatchDecoder, Decoded
 from collector_server.decompress import ENCODINGS, decompress
+from collector_server.handover import Handover, Submit
 from collector_server.keys import KeyRing, WriteKey
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
@@ -33,18 +38,11 @@ from storage.spool.frame import FrameMeta
 log: Final = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
-# Inflating this much takes about 0.5 ms; longer work leaves the event loop.
-_INLINE_BYTES_MAX: Final = 64 * 1024
-_RETRY_AFTER_S: Final = 2
+# Inflating so much takes about 0.5 ms; longer work leaves the event loop.
+_INLINE_BYTES_MAX: Final = 8 * 1024
 _USER_AGENT_CHARS_MAX: Final = 1024
 _USER_AGENTS_REMEMBERED: Final = 4096
-# A batch waits for this many turns of a busy event loop, about 0.2 ms each, and for one of an idle one. Without it
-# groups are of one or two batches where a disk is fast, and a batch of 50 events costs a fifth more CPU.
-_TURNS_MAX: Final = 8
-_PREFLIGHT_SECONDS: Final = 86_400
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-Submit = Callable[[Pending], None]
 
 
 class Collector:
@@ -69,19 +67,17 @@ class Collector:
         self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
         self._request_log = request_log
         self._unreadable = UnreadableBodies()
-        self._in_flight_bytes = 0
-        self._turn: list[Pending] = []
-        self.stopping = False
-
-    @property
-    def busy(self) -> bool:
-        """Say whether a batch is being received or waits for the disk."""
-        return self._in_flight_bytes > 0
+        self._admission = Admission(settings, keys)
+        self._handover = Handover(submit)
 
     @property
     def in_flight_bytes(self) -> int:
         """Bytes of bodies being received or waiting for the disk."""
-        return self._in_flight_bytes
+        return self._admission.in_flight_bytes
+
+    def stop(self) -> None:
+        """Take nothing new; what is under way is answered."""
+        self._admission.stopping = True
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing a client does raises out of here."""
@@ -93,7 +89,7 @@ class Collector:
             if request.path == EVENTS_PATH and request.method == "POST":
                 key = self._authenticate(request, origin)
                 body = await self._events(request, key, started)
-                response = answer_accepted(request, body, plain=origin is None and not self.stopping)
+                response = answer_accepted(request, body, plain=origin is None and not self._admission.stopping)
             elif request.path == pixel.PIXEL_PATH:
                 pixel.check_method(request)
                 key = self._authenticate(request, origin)
@@ -101,7 +97,7 @@ class Collector:
             elif request.path != EVENTS_PATH:
                 raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} and {pixel.PIXEL_PATH} here")
             elif request.method == "OPTIONS":
-                response = self._preflight(origin or "")
+                response = cors.preflight(self._keys, origin or "")
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
@@ -109,99 +105,113 @@ class Collector:
             response = answer_refused(judged)
             source = key.source if key else None
             self._request_log.refused(judged.refusal, source=source, size=request.content_length, started=started)
-        if self.stopping:
+        if self._admission.stopping:
             response.force_close()
         self._counters.count_request(response.status)
         if origin is not None and key is not None and key.allows_origin(origin):
-            _allow_origin(response, origin)
+            cors.allow_origin(response, origin)
         return response
+
+    def take_whole(self, message: RawRequestMessage, payload: StreamReader, client: str | None, answer: Answer) -> bool:
+        """Take a batch that has arrived whole; return False, with nothing read, for what only `handle` does.
+
+        `answer` is called once the batch is on disk, or cannot be. Raise Refused for a bad batch.
+        """
+        if message.path != EVENTS_PATH or message.method != "POST" or message.version != HttpVersion11:
+            return False
+        started = monotonic()
+        headers = message.headers
+        encoding = headers.get("Content-Encoding", "").lower()
+        if encoding not in ENCODINGS or (encoding and payload.total_raw_bytes > _INLINE_BYTES_MAX):
+            return False
+        origin = headers.get("Origin")
+        key = self._admission.authenticate(headers, client, origin)
+        body = payload.read_nowait()
+        self._admission.check_size(len(body))
+        booked = self._admission.book(len(body))
+        try:
+            decoded = self._decode(key, body, encoding)
+            pending = self._pending(key, decoded, client, headers)
+        except BaseException:
+            self._admission.release(booked)
+            raise
+        pending.waiter = partial(self._answer_whole, answer, key, decoded, origin, booked, started)
+        self._handover.put(pending)
+        return True
+
+    def _answer_whole(
+        self,
+        answer: Answer,
+        key: WriteKey,
+        decoded: Decoded,
+        origin: str | None,
+        booked: int,
+        started: float,
+        receipt: str,
+        error: BaseException | None,
+    ) -> None:
+        self._admission.release(booked)
+        if error is not None:
+            answer(Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S))
+            return
+        self._count(key, decoded, booked, started)
+        self._counters.count_request(HTTPStatus.OK)
+        answer(accepted_bytes(accepted_body(decoded.accepted, decoded.rejects, receipt), origin))
 
     async def _pixel(self, request: web.BaseRequest, key: WriteKey, started: float) -> web.Response:
         body = pixel.body_of(request.query.items(), request.headers)
-        budget = self._book(len(body))
+        booked = self._admission.book(len(body))
         try:
             decoded = self._decoder.decode(body)
             await self._take(request, key, decoded, len(body), started)
         finally:
-            self._in_flight_bytes -= budget
+            self._admission.release(booked)
         return pixel.answer(decoded.rejects)
 
     async def _events(self, request: web.BaseRequest, key: WriteKey, started: float) -> bytes:
         """Make a batch durable; return the answer's body."""
+        connection = request.protocol
+        if isinstance(connection, Connection) and connection.refused is not None:
+            refused, connection.refused = connection.refused, None
+            raise refused
         encoding = request.headers.get("Content-Encoding", "").lower()
         if encoding not in ENCODINGS:
             raise Refused(Refusal.UNKNOWN_ENCODING, "send gzip, deflate, zstd or no Content-Encoding")
-        budget = self._reserve(request)
+        booked = self._admission.reserve(request.content_length)
         try:
-            body = self._read_at_once(request)
-            if body is None:
-                body = await self._read(request)
-            try:
-                if encoding:
-                    body = await self._decompress(body, encoding)
-                decoded = self._decoder.decode(body)
-            except Refused as refused:
-                self._unreadable.note(key.source, body, refused)
-                raise
+            body = await self._read(request)
+            if encoding and len(body) > _INLINE_BYTES_MAX:
+                body, encoding = await self._decompress(key, body, encoding), ""
+            decoded = self._decode(key, body, encoding)
             receipt = await self._take(request, key, decoded, len(body), started)
         finally:
-            self._in_flight_bytes -= budget
+            self._admission.release(booked)
         return accepted_body(decoded.accepted, decoded.rejects, receipt)
 
     async def _take(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded, size: int, started: float) -> str:
         """Return the batch's receipt, once it is on disk."""
-        self._charge(key, decoded.received)
-        pending = Pending(self._meta(request, key, decoded), decoded.body, decoded.counts)
-        await self._make_durable(pending)
+        pending = self._pending(key, decoded, request.remote, request.headers)
+        try:
+            receipt = await self._handover.durable(pending)
+        except SpoolUnavailable as error:
+            raise Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S) from None
+        self._count(key, decoded, size, started)
+        return receipt
+
+    def _count(self, key: WriteKey, decoded: Decoded, size: int, started: float) -> None:
         self._counters.count_batch(key.source, decoded)
         self._request_log.accepted(key.source, decoded, size, started)
-        return pending.receipt
 
     def _authenticate(self, request: web.BaseRequest, origin: str | None) -> WriteKey:
-        header = request.headers.get("Authorization", "")
-        text = (
-            header[7:].strip()
-            if header[:7].lower() == "bearer "
-            else request.headers.get("X-Sillok-Key") or request.query.get("key", "")
-        )
-        key = self._keys.find(text)
-        if key is None:
-            raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
-        if key.loopback_only and not is_from_here(request):
-            raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
-        if origin is not None and not key.allows_origin(origin):
-            raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`")
-        return key
+        return self._admission.authenticate(request.headers, request.remote, origin, request.query.get("key", ""))
 
-    def _reserve(self, request: web.BaseRequest) -> int:
-        """Take the body's size from the budget before a byte of it is read."""
-        size = request.content_length
-        if size is None:
-            size = self._settings.body_bytes_max
-        elif size > self._settings.body_bytes_max:
-            raise self._body_too_large()
-        return self._book(size)
-
-    def _book(self, size: int) -> int:
-        if self.stopping:
-            raise Refused(Refusal.UNAVAILABLE, "the server is stopping", retry_after_s=_RETRY_AFTER_S)
-        if self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
-            raise Refused(Refusal.UNAVAILABLE, "too many bytes in flight", retry_after_s=_RETRY_AFTER_S)
-        self._in_flight_bytes += size
-        return size
-
-    def _body_too_large(self) -> Refused:
-        return Refused(Refusal.TOO_LARGE, f"the body is over {self._settings.body_bytes_max} bytes: split the batch")
-
-    def _read_at_once(self, request: web.BaseRequest) -> bytes | None:
-        """Return the body if all of it has arrived with the head, as most do: no timer, no copy."""
-        content = request.content
-        if not content.is_eof() or content.exception() is not None:
-            return None
-        body = content.read_nowait()
-        if len(body) > self._settings.body_bytes_max:
-            raise self._body_too_large()
-        return body
+    def _decode(self, key: WriteKey, body: bytes, encoding: str = "") -> Decoded:
+        """Decode a body that is not compressed, or so little that decompressing it takes no time."""
+        try:
+            return self._decoder.decode(decompress(body, encoding, self._settings.batch_bytes_max))
+        except Refused as refused:
+            self._unreadable.note(key.source, body, refused)
+            raise
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:
@@ -211,98 +221,37 @@ class Collector:
                     request.writer.output_size = 0  # it is no part of the answer
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise self._body_too_large() from None
+            raise self._admission.too_large() from None
         except TimeoutError:
             raise Refused(Refusal.BODY_TIMEOUT, "the body took too long to arrive") from None
         except (web.RequestPayloadError, ConnectionError):
             raise Refused(Refusal.BODY_CUT_SHORT, "the body ended before it was complete") from None
 
-    async def _decompress(self, body: bytes, encoding: str) -> bytes:
-        if len(body) <= _INLINE_BYTES_MAX // 8:
-            return decompress(body, encoding, self._settings.batch_bytes_max)
+    async def _decompress(self, key: WriteKey, body: bytes, encoding: str) -> bytes:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, decompress, body, encoding, self._settings.batch_bytes_max)
-
-    def _charge(self, key: WriteKey, events: int) -> None:
-        if key.bucket is None:
-            return
-        wait_s = key.bucket.take(events)
-        if wait_s:
-            raise Refused(Refusal.OVER_RATE, "this key is over its rate", retry_after_s=wait_s)
-
-    async def _make_durable(self, pending: Pending) -> None:
-        """Return once the batch is on disk; the answer may follow."""
-        loop = asyncio.get_running_loop()
-        pending.waiter = loop.create_future()
-        self._turn.append(pending)
-        if len(self._turn) == 1:
-            loop.call_soon(self._hand_over, 1, _TURNS_MAX)
         try:
-            await pending.waiter
-        except SpoolUnavailable as error:
-            raise Refused(Refusal.UNAVAILABLE, str(error), retry_after_s=_RETRY_AFTER_S) from None
+            return await loop.run_in_executor(None, decompress, body, encoding, self._settings.batch_bytes_max)
+        except Refused as refused:
+            self._unreadable.note(key.source, body, refused)
+            raise
 
-    def _hand_over(self, before: int, turns_left: int) -> None:
-        """Give the writer what the last turns of the event loop brought, once a turn brings nothing more.
-
-        Handed over one by one, the first would wake the writer's thread and the others miss its group.
-        """
-        if len(self._turn) > before and turns_left:
-            asyncio.get_running_loop().call_soon(self._hand_over, len(self._turn), turns_left - 1)
-            return
-        batches, self._turn = self._turn, []
-        for pending in batches:
-            try:
-                self._submit(pending)
-            except SpoolUnavailable as error:
-                resolve([pending], error)
-
-    def _meta(self, request: web.BaseRequest, key: WriteKey, decoded: Decoded) -> FrameMeta:
-        user_agent = request.headers.get("User-Agent")
-        return FrameMeta(
+    def _pending(self, key: WriteKey, decoded: Decoded, client: str | None, headers: CIMultiDictProxy[str]) -> Pending:
+        """Return the batch with what the server adds to it; raise Refused when the key is over its rate."""
+        self._admission.charge(key, decoded.received)
+        user_agent = headers.get("User-Agent")
+        meta = FrameMeta(
             source=key.source,
             received=decoded.received,
             accepted=decoded.accepted,
             is_test=key.is_test,
             relay=key.relay,
-            ip=request.remote,
+            ip=client,
             user_agent=self._masked_user_agent(user_agent) if user_agent else None,
             rejects=decoded.rejects,
         )
-
-    def _preflight(self, origin: str) -> web.Response:
-        if not self._keys.any_allows_origin(origin):
-            raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "no key may be used from this origin: see `origins`")
-        return web.Response(
-            status=204,
-            headers={
-                "Access-Control-Allow-Origin": origin,
-                "Access-Control-Allow-Methods": "POST",
-                "Access-Control-Allow-Headers": "authorization, content-type, content-encoding, x-sillok-key",
-                "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
-                "Vary": "Origin",
-            },
-        )
-
-
-def resolve(batches: list[Pending], error: BaseException | None) -> None:
-    """Wake the requests of one group; runs on the event loop."""
-    for pending in batches:
-        if pending.waiter.done():
-            continue
-        if error is None:
-            pending.waiter.set_result(None)
-        else:
-            pending.waiter.set_exception(error)
+        return Pending(meta, decoded.body, decoded.counts)
 
 
 def _stored_user_agent(masker: Masker, header: str) -> str:
     """Return what a text column may hold: well-formed, without personal data, and then cut: half a number is one."""
     return masker.text(header.encode(errors="replace").decode())[:_USER_AGENT_CHARS_MAX]
-
-
-def _allow_origin(response: web.StreamResponse, origin: str) -> None:
-    """Let the page read the answer; never with credentials."""
-    response.headers["Access-Control-Allow-Origin"] = origin
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
-    response.headers["Vary"] = "Origin"

@@ -10,7 +10,6 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from contract.errors import SettingsError
@@ -60,9 +59,9 @@ def client_address(networks: Sequence[Network]) -> Callable[[str | None, CIMulti
     return find
 
 
-def is_from_here(request: web.BaseRequest) -> bool:
+def is_from_here(client: str | None, headers: CIMultiDictProxy[str]) -> bool:
     """Say whether a request was made on this machine: one that a proxy has handed on was not."""
-    return is_loopback(request.remote) and _HEADER not in request.headers
+    return is_loopback(client) and _HEADER not in headers
 
 
 @lru_cache(_REMEMBERED)

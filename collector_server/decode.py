@@ -2,8 +2,8 @@
 
 Two roads, one decoder:
 
-- The straight road: nothing in the body is suspicious, and it decodes in one call, by the rules of `Batch`,
-  ids and types checked for all events at once. Its bytes are stored as they came.
+- The straight road: nothing in the body is suspicious, and it decodes in one call, by the rules of `Batch`.
+  Its bytes are stored as they came.
 - The repairing road, taken by everything else: the envelope first, then each event on its own, so that
   one bad event never costs its neighbours. Texts are cut, masked and sanitised, unknown keys move into
   `props`, and what still breaks a rule is rejected. The repaired batch is stored instead.
@@ -12,22 +12,20 @@ Both end in bytes that decode as a `StoredBatch`; the loader relies on it.
 """
 
 from operator import attrgetter
-from struct import unpack
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.repair import Repaired, Repairer
 from contract.event import (
     EVENT_BYTES_MAX,
-    EVENT_TYPES,
     PROPS_BYTES_MAX,
     ClientReport,
     Context,
-    Fields,
+    Event,
     Int64,
     StoredBatch,
     StoredContext,
@@ -60,29 +58,38 @@ class Decoded(Struct):
     """The context names an address or user agent of its own."""
 
 
-class _StraightEvent(Fields, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """An `Event` whose id and type are checked for the whole batch at once: a third less work than one by one."""
-
-    event_id: str
-    time: Int64
-    event_type: str
-    seq: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
-
-
-class _StraightBatch(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
-    events: list[_StraightEvent]
-    sent_at: Int64 | None = None
-    clients: list[ClientReport] = []
-    context: Context | UnsetType = UNSET
+# The fields in the order in which an SDK writes them: msgspec looks for a key where the one before it was, and
+# on through the fields. In the structs' own order that is a sixth of the work.
+_SENT_FIRST: Final = ("event_id", "time", "seq", "event_type")
+_fields: Final = sorted(
+    msgspec.structs.fields(Event),
+    key=lambda field: _SENT_FIRST.index(field.name) if field.name in _SENT_FIRST else len(_SENT_FIRST),
+)
+_StraightEvent: Any = msgspec.defstruct(
+    "_StraightEvent",
+    [(field.name, field.type) if field.required else (field.name, field.type, field.default) for field in _fields],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+)
+_StraightBatch: Any = msgspec.defstruct(
+    "_StraightBatch",
+    [
+        ("sent_at", Int64 | None, None),
+        ("clients", list[ClientReport], []),
+        ("context", Context | UnsetType, UNSET),
+        ("events", list[_StraightEvent]),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+)
 
 
 _decode_straight = msgspec.json.Decoder(_StraightBatch).decode
-_id_of = attrgetter("event_id")
+_id_of = attrgetter("event_id.int")
 _type_of = attrgetter("event_type")
 _props_of = attrgetter("props")
-_KNOWN_TYPES: Final = frozenset(EVENT_TYPES)
-_UUID_CHARS: Final = 36
-_DASHES: Final = (8, 13, 18, 23)
 
 
 class _Envelope(Struct):
@@ -119,8 +126,6 @@ class BatchDecoder:
         events = batch.events
         self._check_count(len(events))
         counts = _count(events)
-        if counts is None or _has_keys_twice(body, len(events)):
-            return None
         context = batch.context
         named = context is not UNSET and context.event_name is not None
         if "custom" in counts and not named and any(e.event_type == "custom" and not _is_named(e) for e in events):
@@ -186,46 +191,19 @@ class BatchDecoder:
         return reports, len(raws) - len(reports)
 
 
-def _count(events: list[_StraightEvent]) -> Counts | None:
-    """Count the events by type, with hash sums; None when an id is no UUID or a type is unknown.
-
-    The ids are checked as one text: 36 characters each, dashes in their places, else hexadecimal.
-    """
+def _count(events: list[Any]) -> Counts:
+    """Count the events by type, with hash sums: a whole id is its own hash modulo 2^64."""
     types = list(map(_type_of, events))
     kinds = set(types)
-    if not kinds <= _KNOWN_TYPES:
-        return None
-    number, ids = len(events), "".join(map(_id_of, events))
-    dashes = "-" * number
-    if len(ids) != _UUID_CHARS * number or any(ids[place::_UUID_CHARS] != dashes for place in _DASHES):
-        return None
-    try:
-        packed = bytes.fromhex(ids.replace("-", ""))
-    except ValueError:
-        return None
-    if len(packed) != 16 * number:
-        return None
-    hashes = unpack(f">{2 * number}Q", packed)[1::2]
     if len(kinds) == 1:
-        return {types[0]: (number, sum(hashes) % HASH_MODULUS)}
+        return {types[0]: (len(types), sum(map(_id_of, events)) % HASH_MODULUS)}
     sums = dict.fromkeys(kinds, 0)
-    for kind, hash_ in zip(types, hashes, strict=True):
-        sums[kind] += hash_
+    for kind, event_id in zip(types, map(_id_of, events), strict=True):
+        sums[kind] += event_id
     return {kind: (types.count(kind), total % HASH_MODULUS) for kind, total in sums.items()}
 
 
-def _has_keys_twice(body: bytes, events: int) -> bool:
-    """Say whether an id or a type may stand twice in an event: here the last wins, the loader demands that all be good.
-
-    No key is escaped on this road, and in a text their quotes would be.
-    """
-    # Both stand in every event at least once; one pass is enough where no other key begins like them.
-    if body.count(b'"event_') == 2 * events:
-        return False
-    return body.count(b'"event_id"') != events or body.count(b'"event_type"') != events
-
-
-def _limits_are_kept(body: bytes, events: list[_StraightEvent]) -> bool:
+def _limits_are_kept(body: bytes, events: list[Any]) -> bool:
     """Say whether every event and its props are within their limits; depth is the repairing road's to measure."""
     if len(body) > EVENT_BYTES_MAX:
         raws = _decode_envelope(body).events
@@ -239,7 +217,7 @@ def _limits_are_kept(body: bytes, events: list[_StraightEvent]) -> bool:
     return all(len(encode(props)) <= PROPS_BYTES_MAX for props in some)
 
 
-def _is_named(event: _StraightEvent) -> bool:
+def _is_named(event: Any) -> bool:
     return event.event_name is not None
 
 

@@ -52,6 +52,9 @@ _HOURS_DIGITS: Final = 7
 # a comma, a colon or white space before it, and one within a text has a backslash.
 _FRACTION_BYTES: Final = re.compile(rb"""(?<=[^\s:,\[{\\]":)-?[0-9]{1,7}\.[0-9]+(?=[,}])""")
 _FRACTION_CHARS: Final = 28
+# Of the states that RE2 makes as it meets them, and throws away together when there are too many. With its own 8 MiB
+# bodies full of UUIDs cost up to half as much again, by turns.
+_MEMORY_BYTES_MAX: Final = 32 * 1024 * 1024
 # A body with more look-alikes than this is looked at closely: that costs time, never a wrong answer.
 _LOOKALIKES_MAX: Final = 1_000
 
@@ -64,7 +67,9 @@ class Suspicion:
         if accounts:
             accounts.append(_FOLDED)
         self._account = re2.compile("|".join(accounts).encode()) if accounts else None
-        self._suspect = re2.compile("|".join([_SUSPECT, *accounts]).encode())
+        options = re2.Options()
+        options.max_mem = _MEMORY_BYTES_MAX
+        self._suspect = re2.compile("|".join([_SUSPECT, *accounts]).encode(), options)
 
     def of(self, body: bytes) -> bool:
         """Say whether a closer look is needed. UUIDs, times and fractions that look personal are stepped over."""

@@ -12,11 +12,9 @@ import signal
 import socket
 import ssl
 import time
-import traceback
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -25,16 +23,16 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from msgspec.structs import asdict, replace
 
-from collector_server.answer import answer_refused
-from collector_server.app import Collector, resolve
-from collector_server.client_address import client_address, read_networks
+from collector_server.app import Collector
+from collector_server.connection import Server
 from collector_server.core_dumps import forbid_core_dumps
 from collector_server.counters import Counters, Snapshot
 from collector_server.decode import BatchDecoder
+from collector_server.handover import resolve
 from collector_server.key_file import KeyRecord
 from collector_server.keys import KeyRing
 from collector_server.mask import Masker
-from collector_server.refusal import Refusal, Refused
+from collector_server.refusal import Refusal
 from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import follow_stdin, read_line
@@ -60,7 +58,6 @@ _BACKLOG: Final = 4096
 # Together below the supervisor's patience.
 _DRAIN_S: Final = 12.0
 _CLEANUP_S: Final = 2.0
-_FRAMES_LOGGED: Final = 5
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
@@ -128,7 +125,7 @@ async def _serve(order: WorkerOrder, files: Files | None) -> int:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
     # New requests get 503; those under way are answered; then the segment is sealed.
-    collector.stopping = True
+    collector.stop()
     _report(counters, collector, writer, ready=False)
     await _drain(runner, collector)
     await runner.cleanup()
@@ -184,10 +181,11 @@ async def _listen(
     on_refused: Callable[[Refusal], None],
     tls: ssl.SSLContext | None,
 ) -> web.ServerRunner:
-    server = _Server(
-        on_refused,
+    server = Server(
+        settings,
+        collector,
         collector.handle,
-        request_factory=_request_factory(settings),
+        on_refused,
         keepalive_timeout=settings.keepalive_timeout_ms / 1000,
         auto_decompress=False,
         access_log=None,
@@ -212,65 +210,8 @@ async def _drain(runner: web.ServerRunner, collector: Collector) -> None:
     for site in runner.sites:
         await site.stop()
     patience_ends = time.monotonic() + _DRAIN_S
-    while collector.busy and time.monotonic() < patience_ends:  # noqa: ASYNC110 - it ends once
+    while collector.in_flight_bytes and time.monotonic() < patience_ends:  # noqa: ASYNC110 - it ends once
         await asyncio.sleep(0.02)
-
-
-class _Connection(web.RequestHandler):
-    """Answers what is not HTTP, and a bug, in the wire's words.
-
-    aiohttp would quote the client's bytes in the answer and in the log; they may be personal data.
-    """
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - what must not be repeated
-    ) -> web.StreamResponse:
-        """Return the answer, and log where the code failed, without a value."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer is already under way")
-        is_bug = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if isinstance(self._manager, _Server):
-            self._manager.on_refused(Refusal.INTERNAL if is_bug else Refusal.BAD_REQUEST)
-        if is_bug:
-            frames = traceback.extract_tb(exc.__traceback__ if exc else None)[-_FRAMES_LOGGED:]
-            log.error("request_failed", error=type(exc).__name__, at=[f"{f.filename}:{f.lineno}" for f in frames])
-            return answer_refused(Refused(Refusal.INTERNAL, "something went wrong here: the server's log says where"))
-        return answer_refused(Refused(Refusal.BAD_REQUEST, "this cannot be read as HTTP: see the headers"))
-
-
-class _Server(web.Server):
-    def __init__(self, on_refused: Callable[[Refusal], None], handler: Any, **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self.on_refused: Final = on_refused
-        """Told of every request that did not reach the handler, or broke it."""
-
-    def __call__(self) -> _Connection:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-def _request_factory(settings: CollectorSettings) -> Any:
-    """Return aiohttp's own request, but with our limit on the body and the client's own address."""
-    networks = read_networks(settings.trusted_proxies)
-    address_of = client_address(networks)
-
-    def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        limit = settings.body_bytes_max
-        client = address_of(_peer(protocol.transport), message.headers) if networks else None
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit, remote=client)
-
-    return make
-
-
-def _peer(transport: asyncio.Transport | None) -> str | None:
-    name = transport.get_extra_info("peername") if transport is not None else None
-    return name[0] if isinstance(name, tuple) else None
 
 
 def _report(counters: Counters, collector: Collector, writer: SpoolWriter, *, ready: bool) -> None:

@@ -15,6 +15,11 @@ def uuid7(now_ms: int) -> uuid.UUID:
     return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
+def _name(text: str) -> str:
+    """Return an id as an SDK makes it, the same for the same text."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+
+
 def event(rng: random.Random, seq: int) -> dict[str, object]:
     """Return one click of a session of about twenty events."""
     now_ms = time.time_ns() // 1_000_000
@@ -23,12 +28,12 @@ def event(rng: random.Random, seq: int) -> dict[str, object]:
         "time": now_ms - rng.randrange(5_000),
         "seq": seq,
         "event_type": "click" if seq % 4 else "page_view",
-        "session_id": f"s-{seq // 20:08}-{rng.getrandbits(16):04x}",
-        "anonymous_id": f"a-{seq // 20:010x}",
+        "session_id": _name(f"session {seq // 20}"),
+        "anonymous_id": _name(f"visitor {seq // 20}"),
         "page_code": rng.choice(("M0301", "M0405", "M0501")),
         "page_name": "국내주식 현재가 · 호가 주문 화면",
         "page_url": f"https://m.example-securities.co.kr/trade/stock/{rng.randrange(2_500):06}",
-        "referrer": "https://m.example-securities.co.kr/home",
+        "referrer": f"https://m.example-securities.co.kr/home/watchlist/group/{rng.randrange(90)}/detail",
         "click_text": rng.choice(("매수 주문 확인", "관심종목 추가", "차트 크게 보기")),
         "click_name": rng.choice(("btn_order_submit", "btn_favourite", "btn_chart_zoom")),
         "tab_name": "호가",
