@@ -23,6 +23,7 @@ def _name(text: str) -> str:
 def event(rng: random.Random, seq: int) -> dict[str, object]:
     """Return one click of a session of about twenty events."""
     now_ms = time.time_ns() // 1_000_000
+    page = rng.randrange(2_500)
     return {
         "event_id": str(uuid7(now_ms)),
         "time": now_ms - rng.randrange(5_000),
@@ -32,8 +33,8 @@ def event(rng: random.Random, seq: int) -> dict[str, object]:
         "anonymous_id": _name(f"visitor {seq // 20}"),
         "page_code": rng.choice(("M0301", "M0405", "M0501")),
         "page_name": "국내주식 현재가 · 호가 주문 화면",
-        "page_url": f"https://m.example-securities.co.kr/trade/stock/{rng.randrange(2_500):06}",
-        "referrer": f"https://m.example-securities.co.kr/home/watchlist/group/{rng.randrange(90)}/detail",
+        "page_url": f"https://m.example-securities.co.kr/trade/stock/{page:06}",
+        "referrer": f"https://m.example-securities.co.kr/home/watchlist/group/{page % 90}/detail",
         "click_text": rng.choice(("매수 주문 확인", "관심종목 추가", "차트 크게 보기")),
         "click_name": rng.choice(("btn_order_submit", "btn_favourite", "btn_chart_zoom")),
         "tab_name": "호가",
