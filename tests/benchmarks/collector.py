@@ -150,8 +150,12 @@ def wrk_script(folder: Path, events: int, coding: str) -> Path:
 
 def wrk(port: int, script: Path, seconds: int) -> str:
     """Drive a collector at full load; return what wrk said."""
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(wrk_command(port, script, seconds), check=True, capture_output=True, text=True).stdout
+
+
+def wrk_command(port: int, script: Path, seconds: int) -> list[str]:
+    """Return the command line of full load."""
+    return ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
 
 
 def _print(workers: int | str, events: int, coding: str, output: str, cpu: float) -> None:
