@@ -45,7 +45,7 @@ from storage.spool.active import Pending
 from storage.spool.clock import OsClock
 from storage.spool.files import Files, lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
-from storage.spool.recovery import recover_slot
+from storage.spool.recovery import Findings, recover_slot
 from storage.spool.settings import SpoolSettings
 from storage.spool.timed import TimedFiles
 from storage.spool.writer import SpoolWriter
@@ -108,8 +108,11 @@ async def _serve(order: WorkerOrder, files: Files | None) -> int:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(resolve, batches, error)
 
-    counters.count_recovery(asdict(recover_slot(folder, OsClock().wall_us())))
-    writer = SpoolWriter(folder, _share_of(order), on_durable)
+    def on_recovered(findings: Findings) -> None:
+        counters.count_recovery(asdict(findings))
+
+    on_recovered(recover_slot(folder, OsClock().wall_us()))
+    writer = SpoolWriter(folder, _share_of(order), on_durable, on_recovered=on_recovered)
     writer.start()
     request_log = RequestLog(
         order.serve.log_sample, order.serve.log_refused_per_second_max, counters.count_lines_left_out

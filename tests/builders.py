@@ -118,7 +118,8 @@ class Living:
         self.folder = folder
         self.clock = clock
         self.answers: list[tuple[list[Pending], BaseException | None]] = []
-        self.writer = SpoolWriter(folder, settings, self._on_durable, clock)
+        self.findings: list[object] = []
+        self.writer = SpoolWriter(folder, settings, self._on_durable, clock, self.findings.append)
         self.writer._wake = self.wake = Turnstile()
 
     def _on_durable(self, group: list[Pending], error: BaseException | None) -> None:
