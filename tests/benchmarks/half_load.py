@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks.collector import SECONDS, bodies_of, has, rate_of, serving, wrk, wrk_script
+from tests.benchmarks.collector import SECONDS, Served, bodies_of, has, rate_of, serving, wrk, wrk_script
 
 LOAD: Final = float(os.environ.get("BENCH_LOAD", "0.5"))
 CONNECTIONS: Final = 256
@@ -38,8 +38,7 @@ def main() -> int:
         "workers  batch   full rate/s  sent/s      p50     p90     p99   p99.9      max  non-200  driver late p99, max"
     )
     with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
-        driver = Path(folder) / "open_loop"
-        subprocess.run(["cc", "-O2", "-o", str(driver), str(_SOURCE)], check=True)
+        driver = compiled(Path(folder))
         for workers in (1, 2):
             for events in (1, 10, 50):
                 _case(driver, workers, events)
@@ -51,10 +50,22 @@ def _case(driver: Path, workers: int, events: int) -> None:
         script = wrk_script(served.folder, events, "plain")
         wrk(served.port, script, 1)
         full = rate_of(wrk(served.port, script, SECONDS))
-        requests = _requests(served.folder, served.port, events)
-        command = [driver, str(served.port), str(CONNECTIONS), str(full * LOAD), str(SECONDS), requests]
-        said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        said = drive(driver, served, events, full * LOAD)
     _print(workers, events, full, said)
+
+
+def compiled(folder: Path) -> Path:
+    """Compile the driver into a folder."""
+    driver = folder / "open_loop"
+    subprocess.run(["cc", "-O2", "-o", str(driver), str(_SOURCE)], check=True)
+    return driver
+
+
+def drive(driver: Path, served: Served, events: int, rate: float) -> dict[str, Any]:
+    """Send batches on a schedule, `rate` of them a second; return what the driver said."""
+    requests = _requests(served.folder, served.port, events)
+    command = [driver, str(served.port), str(CONNECTIONS), str(rate), str(SECONDS), requests]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _requests(folder: Path, port: int, events: int) -> Path:
