@@ -28,12 +28,14 @@ def test_a_read_only_disk_is_said_and_waited_out(
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     machine.collector.start()
     wait_until(lambda: b"worker_died" in machine.collector.output.read_bytes(), "the worker to find the disk read-only")
+    assert b"spool_unavailable" in machine.collector.output.read_bytes()
     with Driver(machine, senders=2).sending() as driver:
         wait_until(lambda: driver.answers.total() > 5, "some tries")
         assert not machine.is_ready()
         assert driver.answers["200"] == 0
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
         driver.wait_for_more(100)
+    assert b"Traceback" not in machine.collector.output.read_bytes()
     machine.loader.start()
     finish(machine, connection)
 
@@ -114,7 +116,8 @@ def test_a_disk_that_turns_read_only_under_a_running_writer_loses_nothing(
         machine.collector.start()
         machine.loader.start()
         driver.wait_for_more(200)
-    assert b"Traceback" not in machine.loader.output.read_bytes()
+    for program in (machine.collector, machine.loader):
+        assert b"Traceback" not in program.output.read_bytes()
     finish(machine, connection)
 
 
