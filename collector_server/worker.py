@@ -37,16 +37,16 @@ from collector_server.request_log import RequestLog
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import follow_stdin, read_line
 from collector_server.tls import renew, tls_context
-from contract.errors import SettingsError
+from contract.errors import SettingsError, SillokError
 from storage.logs import configure_logs
 from storage.spool.active import Pending
 from storage.spool.clock import OsClock
 from storage.spool.files import Files, lock_file
 from storage.spool.folder import SlotFolder, SpoolFolder
-from storage.spool.recovery import recover_slot
+from storage.spool.recovery import Findings, recover_slot
 from storage.spool.settings import SpoolSettings
 from storage.spool.timed import TimedFiles
-from storage.spool.writer import SpoolWriter
+from storage.spool.writer import OnDurable, OnRecovered, SpoolWriter
 
 log: Final = structlog.get_logger()
 
@@ -97,7 +97,6 @@ async def _serve(order: WorkerOrder, files: Files | None) -> int:
         _renew(tls, order)
 
     follow_stdin(loop, stop, reload)
-    folder = _own_slot(order, files or TimedFiles(counters.count_sync))
 
     def on_durable(batches: list[Pending], error: BaseException | None) -> None:
         if error is None:
@@ -105,9 +104,10 @@ async def _serve(order: WorkerOrder, files: Files | None) -> int:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(resolve, batches, error)
 
-    counters.count_recovery(asdict(recover_slot(folder, OsClock().wall_us())))
-    writer = SpoolWriter(folder, _share_of(order), on_durable)
-    writer.start()
+    def on_recovered(findings: Findings) -> None:
+        counters.count_recovery(asdict(findings))
+
+    writer = _open_spool(order, files or TimedFiles(counters.count_sync), on_durable, on_recovered)
     request_log = RequestLog(
         order.serve.log_sample, order.serve.log_refused_per_second_max, counters.count_lines_left_out
     )
@@ -141,6 +141,20 @@ def _collector(
     masker = Masker(settings.query_values_kept, settings.account_patterns)
     decoder = BatchDecoder(masker, settings.batch_events_max)
     return Collector(settings, keys, decoder, masker, writer.submit, counters, request_log)
+
+
+def _open_spool(order: WorkerOrder, files: Files, on_durable: OnDurable, on_recovered: OnRecovered) -> SpoolWriter:
+    """Take the slot, recover it and begin to write; end this process with a sentence when the disk refuses."""
+    try:
+        folder = _own_slot(order, files)
+        on_recovered(recover_slot(folder, OsClock().wall_us()))
+        writer = SpoolWriter(folder, _share_of(order), on_durable, on_recovered=on_recovered)
+        writer.start()
+    except (OSError, SillokError) as error:
+        action = "make the spool's disk readable and writable again: the worker is started again by itself"
+        log.error("spool_unavailable", part="collector", slot=order.slot, reason=str(error), action=action)
+        raise SystemExit(EXIT_DISK_FAILED) from None
+    return writer
 
 
 def _share_of(order: WorkerOrder) -> SpoolSettings:

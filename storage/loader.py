@@ -7,6 +7,8 @@ Always true:
 - After each new connection, archived segments that the ledger does not know are loaded again: the database
   may have been restored, or failed over, to an earlier state.
 - A segment that cannot be loaded stops its own slot only; it is said once and tried again.
+- A disk that refuses (read-only, unreadable) is said once and waited out like a database that is away: a load that was
+  committed and could not be released is known to the ledger, and released later.
 """
 
 import random
@@ -27,6 +29,7 @@ from storage.spool.folder import OPEN, SEALED, SegmentId, SlotFolder, SpoolFolde
 log: Final = structlog.get_logger()
 
 _BACKOFF_S_MAX: Final = 10.0
+_DISK_RETRY_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 60.0
 _DAY_S: Final = 86_400
 
@@ -53,26 +56,35 @@ class Loader:
         self._grace_s = archive_grace_days * _DAY_S
         self._connection: psycopg.Connection | None = None
         self._housekept_at = 0.0
+        self._recalled = False
         self._complained: set[str] = set()
+        self._refusal: OSError | None = None
+        """What the disk said in this turn."""
+        self._disk_refuses = False
 
     def run(self, stop: threading.Event, *, once: bool = False) -> int:
         """Load until `stop`; with `once`, until nothing sealed is left. Return how many segments were loaded."""
         loaded = failures = 0
         while not stop.is_set():
+            self._refusal = None
+            reports: list[LoadReport] = []
             try:
                 reports = self._turn(stop)
-                loaded += len(reports)
-                failures = 0
-                if once and not reports:
-                    break
+                self._housekeep()
             except (DatabaseUnavailable, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
                     log.exception("load_failed", action="the segment stays in the spool and is tried again")
                 failures += 1
                 self._wait_for_database(stop, failures, error)
                 continue
-            self._housekeep()
-            stop.wait(self._settings.poll_ms / 1000)
+            except OSError as error:
+                self._refusal = error
+            loaded += len(reports)
+            failures = 0
+            self._say_of_disk()
+            if once and not reports:
+                break
+            stop.wait(_DISK_RETRY_S if self._refusal else self._settings.poll_ms / 1000)
         self.close()
         return loaded
 
@@ -87,7 +99,10 @@ class Loader:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, role="sillok_loader", application="sillok load")
             log.info("database_connected", part="loader")
+            self._recalled = False
+        if not self._recalled:
             self._recall(self._connection)
+            self._recalled = True
         work = [(slot, number) for slot in self._spool.slots() for number in slot.segments(SEALED)]
         slots = self._spool.slots()
         self._register(slots)
@@ -100,6 +115,10 @@ class Loader:
                 report = load_segment(self._connection, slot, number)
             except SpoolError as error:
                 self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
+                stuck.add(slot.slot)
+                continue
+            except OSError as error:
+                self._refusal = error
                 stuck.add(slot.slot)
                 continue
             except psycopg.errors.RaiseException as error:
@@ -138,6 +157,15 @@ class Loader:
             self._complained.add(str(name))
             log.error("segment_stuck", segment=str(name), reason=_short(error))
 
+    def _say_of_disk(self) -> None:
+        """Say it once when the disk begins to refuse, and once when it has ceased to."""
+        if self._refusal is not None and not self._disk_refuses:
+            action = "make the spool's disk readable and writable again: the loader goes on by itself"
+            log.error("spool_unavailable", part="loader", reason=str(self._refusal), action=action)
+        elif self._refusal is None and self._disk_refuses:
+            log.info("spool_resumed", part="loader")
+        self._disk_refuses = self._refusal is not None
+
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         """Back off with jitter, dropping a connection whose state nobody knows."""
         self.close()
@@ -151,10 +179,10 @@ class Loader:
         now = time.monotonic()
         if now - self._housekept_at < _HOUSEKEEPING_S:
             return
-        self._housekept_at = now
         oldest = time.time() - self._grace_s
         for slot in self._spool.slots():
             slot.drop_archived(keep=lambda path: path.stat().st_mtime >= oldest)
+        self._housekept_at = now
 
 
 def _short(error: Exception) -> str:

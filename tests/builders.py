@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from processor.run import Processor, RunReport, process_batch
 from processor.settings import ProcessSettings
 from storage.load import LoadReport, load_segment
 from storage.postgres import connect, read_sql
+from storage.spool import segment
 from storage.spool.active import Pending
 from storage.spool.folder import OPEN, SEALED, SlotFolder, SpoolFolder
 from storage.spool.frame import FrameMeta, Reject
@@ -116,7 +118,8 @@ class Living:
         self.folder = folder
         self.clock = clock
         self.answers: list[tuple[list[Pending], BaseException | None]] = []
-        self.writer = SpoolWriter(folder, settings, self._on_durable, clock)
+        self.findings: list[object] = []
+        self.writer = SpoolWriter(folder, settings, self._on_durable, clock, self.findings.append)
         self.writer._wake = self.wake = Turnstile()
 
     def _on_durable(self, group: list[Pending], error: BaseException | None) -> None:
@@ -345,3 +348,9 @@ def pieces(data: bytes) -> list[Piece]:
         found.append(Piece(position, end))
         position = end
     return found
+
+
+def documented(title: str) -> dict[str, tuple[int, int]]:
+    """Return name → (offset, size) of one table of the segment's format."""
+    table = (segment.__doc__ or "").partition(title)[2].split("\n\n")[1]
+    return {m[3]: (int(m[1]), int(m[2])) for m in re.finditer(r"^ +(\d+) +(\d+) +(\w+)", table, re.MULTILINE)}

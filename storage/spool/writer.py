@@ -25,7 +25,7 @@ from storage.spool.active import ActiveSegment, Pending
 from storage.spool.clock import Clock, OsClock, ReceivedClock
 from storage.spool.folder import SlotFolder
 from storage.spool.quota import Quota
-from storage.spool.recovery import recover_slot
+from storage.spool.recovery import Findings, recover_slot
 from storage.spool.segment import SegmentHeader
 from storage.spool.settings import SpoolSettings
 
@@ -33,25 +33,38 @@ log: Final = structlog.get_logger()
 
 # One group stays well below what a reader accepts, and its sync near 7 ms.
 _GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What passes by itself, and what those who are refused meanwhile are told.
+_PASSING: Final = {
+    errno.ENOSPC: "the spool's disk is full",
+    errno.EDQUOT: "the spool's disk is full",
+    errno.EMFILE: "the server is out of file descriptors",
+    errno.ENFILE: "the machine is out of file descriptors",
+}
 _RETRY_SECONDS: Final = 1.0
 
 
 OnDurable = Callable[[list[Pending], BaseException | None], None]
+OnRecovered = Callable[[Findings], None]
 
 
 class SpoolWriter:
     """Appends batches to one slot. Thread-safe; `submit` never blocks on the disk."""
 
     def __init__(
-        self, folder: SlotFolder, settings: SpoolSettings, on_durable: OnDurable, clock: Clock | None = None
+        self,
+        folder: SlotFolder,
+        settings: SpoolSettings,
+        on_durable: OnDurable,
+        clock: Clock | None = None,
+        on_recovered: OnRecovered | None = None,
     ) -> None:
-        """`on_durable(batches, error)` is called on the writer's thread, once per group."""
+        """`on_durable(batches, error)` is called on the writer's thread, once per group; so is `on_recovered`."""
         self._folder = folder
         self._files = folder.files
         self._settings = settings
         self._quota = Quota(folder, settings.bytes_max)
         self._on_durable = on_durable
+        self._on_recovered = on_recovered
         self._clock = clock or OsClock()
         self._received = ReceivedClock(self._clock)
         self._lock = threading.Lock()
@@ -230,25 +243,29 @@ class SpoolWriter:
         return self._segment.bytes if self._segment else 0
 
     def _fail(self, error: Exception) -> None:
-        """Give the file up without touching it again; a full disk may heal, anything else may not."""
-        log.error("spool_failed", slot=self._folder.slot, error=repr(error))
+        """Give the file up without touching it again; what passes may heal, anything else may not."""
+        passing = _PASSING.get(error.errno or 0) if isinstance(error, OSError) else None
+        reason = passing or "the spool's disk failed"
+        if reason != self._unavailable:  # it is tried again four times a second, and said once
+            log.error("spool_failed", slot=self._folder.slot, error=repr(error), reason=reason)
         with self._lock:
             batches, self._queue = self._queue, []
             self._queue_bytes = 0
-            full = isinstance(error, OSError) and error.errno in _FULL
-            self._unavailable = "the spool's disk is full" if full else "the spool's disk failed"
+            self._unavailable = reason
         segment, self._segment = self._segment, None
         if segment is not None:
             segment.abandon()
-        if not full:
+        if passing is None:
             self.failure = error
         self._on_durable(batches, SpoolUnavailable(self._unavailable))
 
     def _reopen(self) -> None:
-        """Once a full disk has room again: recover what was left open, then start a new segment."""
+        """Once what was missing is there again: recover what was left open, then start a new segment."""
         if self.failure is not None or self._make_space():
             return
-        recover_slot(self._folder, self._clock.wall_us())
+        findings = recover_slot(self._folder, self._clock.wall_us())
+        if self._on_recovered is not None:
+            self._on_recovered(findings)
         self._open_segment(step_us=0)
         self._unavailable = None
         log.info("spool_resumed", slot=self._folder.slot)

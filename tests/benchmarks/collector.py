@@ -6,6 +6,7 @@ many different ones: one repeated body would flatter the compression. The first 
 that reads the body and says 200: machines differ, the ratio to it travels.
 """
 
+import contextlib
 import gzip
 import json
 import os
@@ -18,7 +19,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.benchmarks.traffic import body
 from tests.conftest import free_port
@@ -40,8 +43,7 @@ request = function() n = n % #requests + 1; return requests[n] end
 
 def main() -> int:
     """Print one line per case."""
-    if shutil.which("wrk") is None:
-        sys.stderr.write("the benchmark needs wrk: apt-get install wrk\n")
+    if not has("wrk"):
         return 2
     print("workers  batch  coding     requests/s     events/s  events/CPU-s   µs/request   p50 ms   p99 ms  non-200")
     for events in (1, 10, 50):
@@ -53,7 +55,35 @@ def main() -> int:
     return 0
 
 
+def has(*programs: str) -> bool:
+    """Say whether these programs are installed; tell who runs the benchmark which are not."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        sys.stderr.write(f"the benchmark needs {' and '.join(missing)}: see your distribution's packages\n")
+    return not missing
+
+
 def _case(workers: int, events: int, coding: str) -> None:
+    with serving(workers) as served:
+        output, cpu = _drive(served.port, served.workers(), wrk_script(served.folder, events, coding))
+    _print(workers, events, coding, output, cpu)
+
+
+class Served(NamedTuple):
+    """A collector that runs."""
+
+    port: int
+    folder: Path
+    pid: int
+
+    def workers(self) -> list[int]:
+        """Return its workers' processes."""
+        return [int(p) for p in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+
+@contextlib.contextmanager
+def serving(workers: int, **settings: str) -> Iterator[Served]:
+    """Yield a collector with everything switched on, on a spool of its own, once it takes events."""
     with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
         port, admin_port = free_port(), free_port()
         environment = {
@@ -63,15 +93,15 @@ def _case(workers: int, events: int, coding: str) -> None:
             "SILLOK_SERVE_PORT": str(port),
             "SILLOK_SERVE_ADMIN_PORT": str(admin_port),
             "SILLOK_SERVE_WORKERS": str(workers),
+            **settings,
         }
         server = subprocess.Popen([sys.executable, "-m", "sillok", "serve"], env=environment)
         try:
             _wait(f"http://127.0.0.1:{admin_port}/readyz")
-            output, cpu = _drive(port, _children(server.pid), _script(Path(folder), events, coding))
+            yield Served(port, Path(folder), server.pid)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
-    _print(workers, events, coding, output, cpu)
 
 
 def _bare_case(events: int) -> None:
@@ -80,7 +110,7 @@ def _bare_case(events: int) -> None:
         server = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare", str(port)])
         try:
             _wait(f"http://127.0.0.1:{port}/")
-            output, cpu = _drive(port, [server.pid], _script(Path(folder), events, "plain"))
+            output, cpu = _drive(port, [server.pid], wrk_script(Path(folder), events, "plain"))
         finally:
             server.kill()
             server.wait()
@@ -89,15 +119,21 @@ def _bare_case(events: int) -> None:
 
 def _drive(port: int, pids: list[int], script: Path) -> tuple[str, float]:
     """Return what wrk said, and the CPU seconds the server took meanwhile."""
-    _wrk(port, script, 1)
+    wrk(port, script, 1)
     before = _cpu_seconds(pids)
-    output = _wrk(port, script, SECONDS)
+    output = wrk(port, script, SECONDS)
     return output, _cpu_seconds(pids) - before
 
 
-def _script(folder: Path, events: int, coding: str) -> Path:
+def bodies_of(events: int) -> list[bytes]:
+    """Return many different batches of this many events."""
     rng = random.Random(7)
-    bodies = [body(rng, events, n * events) for n in range(BODIES)]
+    return [body(rng, events, n * events) for n in range(BODIES)]
+
+
+def wrk_script(folder: Path, events: int, coding: str) -> Path:
+    """Return wrk's script for batches of this many events; `coding` is plain or gzip."""
+    bodies = bodies_of(events)
     if coding == "gzip":
         bodies = [gzip.compress(b, 6) for b in bodies]
     data = folder / "bodies"
@@ -112,14 +148,19 @@ def _script(folder: Path, events: int, coding: str) -> Path:
     return script
 
 
-def _wrk(port: int, script: Path, seconds: int) -> str:
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def wrk(port: int, script: Path, seconds: int) -> str:
+    """Drive a collector at full load; return what wrk said."""
+    return subprocess.run(wrk_command(port, script, seconds), check=True, capture_output=True, text=True).stdout
+
+
+def wrk_command(port: int, script: Path, seconds: int) -> list[str]:
+    """Return the command line of full load."""
+    return ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
 
 
 def _print(workers: int | str, events: int, coding: str, output: str, cpu: float) -> None:
     requests = int(_find(r"(\d+) requests in", output))
-    rate = float(_find(r"Requests/sec:\s+([\d.]+)", output))
+    rate = rate_of(output)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     print(
         f"{workers:7}  {events:5}  {coding:6} {rate:14,.0f} {rate * events:12,.0f} {requests * events / cpu:13,.0f} "
@@ -127,6 +168,11 @@ def _print(workers: int | str, events: int, coding: str, output: str, cpu: float
         f"{refused[1] if refused else 0:>8}",
         flush=True,
     )
+
+
+def rate_of(output: str) -> float:
+    """Return the requests a second that wrk reports."""
+    return float(_find(r"Requests/sec:\s+([\d.]+)", output))
 
 
 def _find(pattern: str, text: str) -> str:
@@ -150,10 +196,6 @@ def _wait(url: str) -> None:
         except OSError:
             time.sleep(0.05)
     raise RuntimeError("the collector was not ready within 30 s")
-
-
-def _children(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _cpu_seconds(pids: list[int]) -> float:

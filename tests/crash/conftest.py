@@ -18,6 +18,7 @@ from tests.crash.processes import Machine
 
 _SHOWN_BYTES = 12_000
 _ROOT = Path(__file__).parents[2]
+_SMALL_DISK = "size=4m"
 # Little, so that a slow disk fills it.
 _QUEUE_BYTES = 100_000
 Start = Callable[[str, Point | None], subprocess.Popen[bytes]]
@@ -93,6 +94,21 @@ def start(machine: Machine) -> Iterator[Start]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def small_disk(machine: Machine) -> Iterator[Path]:
+    """Yield the machine's spool on a disk of 4 MiB of its own."""
+    machine.spool.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", _SMALL_DISK, "tmpfs", str(machine.spool)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a file system of the test's own needs the right to mount")
+    yield machine.spool
+    for program in (machine.collector, machine.loader, machine.processor):
+        program.clean_up()
+    subprocess.run(["umount", "--lazy", str(machine.spool)], check=True)
 
 
 @pytest.hookimpl(wrapper=True)

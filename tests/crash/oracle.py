@@ -474,3 +474,13 @@ def _judge_books(connection: psycopg.Connection, verdict: Verdict) -> None:
     totals = books.totals.get(SOURCE, {})
     if totals.get("process.clean", 0) != verdict.clean or totals.get("process.duplicate", 0) != verdict.duplicates:
         verdict.found("books that do not balance", f"their totals {totals} are not what the tables hold")
+
+
+def finish(machine: Machine, connection: psycopg.Connection) -> None:
+    """Stop the collector cleanly, wait until all is processed, and fail when a single event is not where it belongs."""
+    assert machine.collector.terminate() == 0
+    drain(machine, connection)
+    verdict = judge(connection, machine.folder / "journals")
+    print(verdict)
+    verdict.assert_clean()
+    assert verdict.acknowledged > 100

@@ -9,17 +9,11 @@ from storage.spool.frame import decode_named
 from storage.spool.reader import read_segment
 from storage.spool.recovery import Findings, recover_slot
 from storage.spool.segment import LOST_GROUPS
-from tests.builders import Spool, event, pieces
+from tests.builders import Spool, documented, event, pieces
 
 _EVENTS = [event(click_text=f"{n}") for n in range(4)]
-_GROUP_FIELDS = {
-    "magic": 0, "header_crc": 4, "payload_bytes": 8, "payload_crc": 12, "sequence": 16, "until_us": 24,
-    "durable_bytes": 32, "frames": 40, "accepted": 44, "rejected": 48, "kind": 52, "codec": 53, "reserved": 54, "hash_sum": 56,
-}  # fmt: skip
-_HEADER_FIELDS = {
-    "magic": 0, "version": 7, "spool_id": 8, "slot": 24, "flags": 28, "segment": 32, "opened_at_us": 40,
-    "clock_step_us": 48, "reserved": 56, "header_crc": 60,
-}  # fmt: skip
+_GROUP_FIELDS = {name: at for name, (at, _) in documented("Group, a 64-byte header").items()}
+_HEADER_FIELDS = {name: at for name, (at, _) in documented("Header, 64 bytes:").items()} | {"version": 7}
 Harm = Callable[[bytearray, list[tuple[int, int]]], None]
 """Changes a segment's bytes, given where its four groups begin and end."""
 

@@ -1,6 +1,5 @@
 """The segment's format, byte for byte as the head of `storage/spool/segment.py` describes it."""
 
-import re
 import struct
 from uuid import UUID
 from zlib import crc32
@@ -13,10 +12,10 @@ from hypothesis import strategies as st
 from contract.errors import SpoolFormatError
 from contract.event import StoredBatch, StoredEvent, encode
 from contract.fingerprint import id_hash
-from storage.spool import segment
 from storage.spool.frame import Frame, FrameMeta, Reject, decode_meta, encode_meta, iter_frames, pack_frame
 from storage.spool.reader import parse_segment
 from storage.spool.segment import Footer, GroupHeader, SegmentHeader, TallyRow, pack_footer
+from tests.builders import documented
 
 SPOOL_ID = UUID("0190f3c2-8d11-4a6e-9b0d-5e1c2f3a4b5c")
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -125,12 +124,6 @@ FOOTER = Footer(
         TallyRow(NOON_S, "web", "click", "accepted", 1, id_hash(EVENT_ID)),
     ],
 )
-
-
-def documented(title: str) -> dict[str, tuple[int, int]]:
-    """Return name → (offset, size) of one table of the module's docstring."""
-    table = (segment.__doc__ or "").partition(title)[2].split("\n\n")[1]
-    return {m[3]: (int(m[1]), int(m[2])) for m in re.finditer(r"^ +(\d+) +(\d+) +(\w+)", table, re.MULTILINE)}
 
 
 def number(data: bytes, place: tuple[int, int], *, signed: bool = False) -> int:

@@ -5,6 +5,7 @@ import random
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from contract.errors import SpoolUnavailable
 from contract.event import decode_stored_batch
@@ -13,7 +14,7 @@ from storage.spool.active import Pending
 from storage.spool.folder import OPEN, SEALED
 from storage.spool.frame import Reject, decode_meta
 from storage.spool.reader import Segment, read_segment
-from storage.spool.recovery import recover_slot
+from storage.spool.recovery import Findings, recover_slot
 from storage.spool.segment import Footer, TallyRow
 from storage.spool.settings import SpoolSettings
 from storage.spool.tally import minute_of
@@ -375,6 +376,9 @@ def test_a_full_disk_heals_when_there_is_space(spool, files):
         assert living.writer.unavailable is None
     assert [event_ids(s) for s in segments(spool)] == [[first_id(kept)], [first_id(later)]]
     assert [s.footer.recovered for s in segments(spool)] == [True, False]
+    [torn] = [s.footer.torn_bytes for s in segments(spool) if s.footer.recovered]
+    assert living.findings == [Findings(segments=1, torn_bytes=torn)], "told, as what is found at the start is"
+    assert torn > 0
 
 
 def test_a_full_disk_lets_its_archive_go_first(spool, files):
@@ -405,6 +409,28 @@ def test_a_disk_without_space_for_a_new_segment_is_waited_out(spool, files):
         living.turn()
         assert living.error_of(living.send(event())) is None
     assert [s.footer.accepted for s in segments(spool)] == [1, 1]
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_a_lack_of_file_descriptors_is_waited_out(spool, files, code):
+    """A flood of connections took them all: refused until they are back, and said once, without a new process."""
+    with spool.living() as living, capture_logs() as logged:
+        kept = living.send(event())
+        files.fail("create", code, times=1000, name=OPEN)
+        living.seal()
+        for _ in range(3):
+            living.turn()
+        assert "out of file descriptors" in living.writer.unavailable
+        with pytest.raises(SpoolUnavailable, match="out of file descriptors"):
+            living.submit(event())
+        files.heal()
+        eventually(lambda: living.writer.unavailable is None)
+        later = living.send(event())
+        assert living.error_of(later) is None
+        assert living.writer.failure is None
+    assert [event_ids(s) for s in segments(spool)] == [[first_id(kept)], [first_id(later)]]
+    names = [line["event"] for line in logged if line["event"].startswith("spool_")]
+    assert names == ["spool_failed", "spool_resumed"]
 
 
 def test_start_says_when_the_disk_refuses(spool, files):
