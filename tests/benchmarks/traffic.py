@@ -23,7 +23,7 @@ def event(rng: random.Random, seq: int) -> dict[str, object]:
         "time": now_ms - rng.randrange(5_000),
         "seq": seq,
         "event_type": "click" if seq % 4 else "page_view",
-        "session_id": f"s-{seq // 20:08}-{rng.getrandbits(16):04x}",
+        "session_id": f"s-{seq // 20:08}-{seq // 20 * 40_503 % 65_536:04x}",
         "anonymous_id": f"a-{seq // 20:010x}",
         "page_code": rng.choice(("M0301", "M0405", "M0501")),
         "page_name": "국내주식 현재가 · 호가 주문 화면",
