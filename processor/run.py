@@ -19,7 +19,7 @@ import structlog
 from msgspec import Struct
 
 from contract.errors import DatabaseUnavailable
-from processor import sessions
+from processor import identities, sessions
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
 from processor.settings import ProcessSettings
@@ -167,6 +167,7 @@ def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: di
         connection.execute(read_sql("processor.sql", name), batch)
     connection.execute("set local enable_nestloop = on")
     sessions.rewrite_touched(connection, batch)
+    identities.link(connection)
 
 
 def _ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None:

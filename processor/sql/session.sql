@@ -43,3 +43,6 @@ create temporary table if not exists batch_pages (
     events integer not null, clicks integer not null, errors integer not null, is_derived boolean not null,
     is_test boolean not null, is_bot boolean not null, anonymous_id text, customer_id text, exit_menu text, app_version text
 ) on commit delete rows;
+-- The devices of which the run says something new, and whose they are.
+create temporary table if not exists batch_devices (source text not null, anonymous_id text not null) on commit delete rows;
+create temporary table if not exists batch_identities (like clean.identities) on commit delete rows;
