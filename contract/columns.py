@@ -74,6 +74,36 @@ MEANINGS: Final[dict[str, str]] = {
     "clean.sessions.device_type": "The device at its entry: `desktop`, `mobile`, `tablet`, `bot` or `other`.",
     "clean.sessions.os_name": "The operating system at its entry.",
     "clean.sessions.browser_name": "The browser at its entry.",
+    "clean.page_views.event_date": "Korean calendar day of `entered_at`: the partition key, what a query filters by.",
+    "clean.page_views.entered_at": "When the page was viewed: the `event_time` of its event.",
+    "clean.page_views.session_id": "The session it belongs to; unique per source.",
+    "clean.page_views.nth": "Its place among the session's page views, from 1.",
+    "clean.page_views.is_entry": "True for the session's first page view.",
+    "clean.page_views.is_exit": "True for the session's last page view.",
+    "clean.page_views.visitor_id": "The session's visitor, as in `clean.sessions`.",
+    "clean.page_views.channel": "How the visitor came to this page; `internal` from another page of the site or app.",
+    "clean.page_views.page_host": "Host of the page's URL, in lower case.",
+    "clean.page_views.page_path": "Path of the page's URL, without its query.",
+    "clean.page_views.previous_page_url": "URL of the session's page view before; null for the first.",
+    "clean.page_views.previous_page_code": "Code of the page before.",
+    "clean.page_views.previous_page_name": "Name of the page before.",
+    "clean.page_views.next_page_url": "URL of the session's next page view; null for the last.",
+    "clean.page_views.next_page_code": "Code of the next page.",
+    "clean.page_views.next_page_name": "Name of the next page.",
+    "clean.page_views.dwell_ms": (
+        "Milliseconds until the next page view or the last event on this one, whichever is later; null when neither is."
+    ),
+    "clean.page_views.clicks": "Clicks on it: those after it and before the next page view of the same instance.",
+    "clean.page_views.errors": "Errors on it.",
+    "clean.page_views.other_events": "Events on it that are neither clicks nor errors, the page view itself left out.",
+    "clean.identities.customer_id": "The customer whose device it was.",
+    "clean.identities.valid": "From when (inclusive) to when (exclusive); without an end while nobody else is known.",
+    "clean.identities.known_from": "When the customer first logged in or was named in this time.",
+    "clean.identities.is_backfilled": (
+        "True when `valid` begins at the device's first event instead: before its only customer was known."
+    ),
+    "clean.identities.is_shared": "True when more than one customer was ever known on the device.",
+    "clean.identities.ended_by": "`logout` or `other_customer`; null while it lasts.",
     "ops.migrations.number": "The migration's number; they are applied in this order.",
     "ops.migrations.name": "Its name.",
     "ops.migrations.applied_at": "When this database had it.",
@@ -138,4 +168,10 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.duplicates.first_received_at": "When the event arrived for the first time.",
     "ops.visitor_keys.day": "The Korean calendar day whose visitors are hashed with this key.",
     "ops.visitor_keys.key": "The key; dropped after its time, and with it every link from hash to address.",
+    "ops.identity_events.kind": (
+        "`login`, `logout`; `named`, the first event of ten minutes to name the customer; `seen`, the device's first."
+    ),
+    "ops.identity_events.period": "The ten minutes it is the first event of; the moment of a login or logout.",
+    "ops.identity_events.customer_id": "The customer that was named; empty when none was.",
+    "ops.identity_events.event_time": "When it happened.",
 }

@@ -236,8 +236,8 @@ def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
 
 
 _TABLES: Final = (
-    "raw.events", "clean.events", "clean.sessions", "ops.dedup", "ops.processed", "ops.runs", "ops.loads", "ops.slots",
-    "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
+    "raw.events", "clean.events", "clean.sessions", "clean.page_views", "clean.identities", "ops.identity_events",
+    "ops.dedup", "ops.processed", "ops.runs", "ops.loads", "ops.slots", "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
 )  # fmt: skip
 _EMPTY: Final = (
     # Many partitions make every plan slow.
@@ -245,7 +245,8 @@ _EMPTY: Final = (
 declare child regclass;
 begin
     if (select count(*) from pg_inherits where inhparent = 'clean.events'::regclass) > 10 then
-        for child in select inhrelid::regclass from pg_inherits where inhparent = 'clean.events'::regclass loop
+        for child in select inhrelid::regclass from pg_inherits
+            where inhparent in ('clean.events'::regclass, 'clean.page_views'::regclass) loop
             execute 'drop table ' || child;
         end loop;
     end if;

@@ -1,10 +1,7 @@
--- Removes derived sessions that lost all their events to another one.
+-- Removes touched sessions that have no event any more: derived ones that lost them all to another.
 -- Grain: one row per session.
--- Reads: batch_derived.   Writes: clean.sessions.
+-- Reads: batch_sessions, batch_pages.   Writes: clean.sessions.
 delete from clean.sessions s
-using (
-    select distinct source, old_session_id from batch_derived where old_session_id is not null
-    except
-    select source, session_id from batch_derived
-) gone
-where s.source = gone.source and s.session_id = gone.old_session_id
+using batch_sessions b
+where b.is_known and s.source = b.source and s.session_id = b.session_id
+    and not exists (select from batch_pages p where p.session_no = b.session_no)

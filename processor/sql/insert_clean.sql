@@ -1,6 +1,7 @@
 -- Writes the batch's rows into clean.events, enriched, and counts what was written.
 -- Grain: one row per event.
--- Reads: batch_timed, batch_repeats, batch_urls, batch_user_agents, batch_derived.   Writes: clean.events, ops.audit.
+-- Reads: batch_timed, batch_repeats, batch_urls, batch_user_agents, batch_derived.   Writes: clean.events, batch_written,
+-- ops.audit.
 -- Safe to repeat: yes; the claim of the load comes first in the same transaction, and a second run stops there.
 with inserted as (
     insert into clean.events (
@@ -44,7 +45,11 @@ with inserted as (
     left join batch_derived d on d.is_new and t.session_id is null and d.source = t.source and d.event_id = t.event_id
     where t.load_id = any(%(load_ids)s) and t.received_at between %(received_from)s and %(received_until)s
         and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)
-    returning received_at, source, event_type, event_id
+    returning received_at, source, event_type, event_id, event_date, event_time, session_id, anonymous_id, customer_id
+), written as (
+    insert into batch_written (source, session_id, event_date, event_time, event_type, anonymous_id, customer_id)
+    select source, session_id, event_date, event_time, event_type, anonymous_id, customer_id
+    from inserted
 )
 insert into ops.audit (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
 select 'process', %(run_id)s, date_trunc('minute', received_at), source, event_type, 'clean', count(*),

@@ -25,6 +25,24 @@ create temporary table if not exists batch_derived (
     customer_id text, session_id text, is_new boolean not null, old_session_id text, event_date date not null,
     carried_start timestamptz, carried_customer_id text
 ) on commit delete rows;
-create temporary table if not exists batch_sessions (
-    source text not null, session_id text not null, visitor_id text, first_date date not null, last_date date not null
+-- The rows the run wrote into clean.events, as far as what follows needs them.
+create temporary table if not exists batch_written (
+    source text not null, session_id text not null, event_date date not null, event_time timestamptz not null,
+    event_type text not null, anonymous_id text, customer_id text
 ) on commit delete rows;
+-- The sessions that are written again, with the days their events lie on; `is_known` when they have been written before.
+create temporary table if not exists batch_sessions (
+    session_no integer not null, source text not null, session_id text not null, visitor_id text,
+    first_date date not null, last_date date not null, is_known boolean not null
+) on commit delete rows;
+-- Their page views, and what instances did before their first; `nth` is the first event's place in the session, `tid` its
+-- place in the day's partition of clean.events.
+create temporary table if not exists batch_pages (
+    session_no integer not null, nth integer not null, is_view boolean not null, event_date date not null, tid tid not null,
+    entered_at timestamptz not null, last_at timestamptz, started_at timestamptz not null, ended_at timestamptz not null,
+    events integer not null, clicks integer not null, errors integer not null, is_derived boolean not null,
+    is_test boolean not null, is_bot boolean not null, anonymous_id text, customer_id text, exit_menu text, app_version text
+) on commit delete rows;
+-- The devices of which the run says something new, and whose they are.
+create temporary table if not exists batch_devices (source text not null, anonymous_id text not null) on commit delete rows;
+create temporary table if not exists batch_identities (like clean.identities) on commit delete rows;

@@ -1,17 +1,23 @@
--- Lists the sessions this run touched, with the days their events lie on.
+-- Lists the sessions this run touched, those that lost events to another one too, with the days their events lie on.
 -- Grain: one row per source and session.
--- Reads: batch_timed, batch_repeats, batch_derived, clean.sessions.   Writes: batch_sessions.
-insert into batch_sessions (source, session_id, visitor_id, first_date, last_date)
-select n.source, n.session_id, min(n.visitor_id),
-    least(min(n.event_date), min(ops.day_of(s.started_at))), greatest(max(n.event_date), max(ops.day_of(s.ended_at)))
+-- Reads: batch_written, batch_derived, clean.sessions.   Writes: batch_sessions.
+insert into batch_sessions (session_no, source, session_id, visitor_id, first_date, last_date, is_known)
+select row_number() over (), n.source, n.session_id, n.visitor_id,
+    least(n.first_date, ops.day_of(s.started_at)), greatest(n.last_date, ops.day_of(s.ended_at)), s.started_at is not null
 from (
-    select t.source, t.session_id, coalesce(t.anonymous_id, t.session_id) as visitor_id, t.event_date
-    from batch_timed t
-    where t.load_id = any(%(load_ids)s) and t.received_at between %(received_from)s and %(received_until)s
-        and t.session_id is not null
-        and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)
-    union all
-    select source, session_id, visitor_id, event_date from batch_derived
+    select source, session_id, min(visitor_id) as visitor_id, min(event_date) as first_date, max(event_date) as last_date
+    from (
+        select source, session_id, null as visitor_id, event_date from batch_written
+        union all
+        select source, session_id, visitor_id, event_date from batch_derived
+        union all
+        select source, old_session_id, visitor_id, event_date from batch_derived where session_id <> old_session_id
+    ) events
+    group by source, session_id
 ) n
-left join clean.sessions s on s.source = n.source and s.session_id = n.session_id
-group by n.source, n.session_id
+-- Here and below `offset 0` holds the planner to one probe a session, whatever it believes of the table's size.
+left join lateral (
+    select s.started_at, s.ended_at from clean.sessions s
+    where s.source = n.source and s.session_id = n.session_id
+    offset 0
+) s on true

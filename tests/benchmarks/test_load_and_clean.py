@@ -76,7 +76,7 @@ def test_load(benchmark: pytest.FixtureRequest, dsn: str, spool_path: Path) -> N
 
 @pytest.mark.benchmark(group="clean")
 def test_clean(benchmark: pytest.FixtureRequest, dsn: str, spool_path: Path) -> None:
-    """raw.events → clean.events and clean.sessions, duplicates removed, books kept."""
+    """raw.events → every table of clean, duplicates removed, books kept."""
     folder = _spool(spool_path)
     with connect(dsn, role="sillok_loader") as connection:
         for number in folder.segments(".sealed"):

@@ -121,6 +121,8 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
     assert {table: rights for table, rights in found.items() if rights != "select"} == {
         "clean.events": "insert select",
         "clean.sessions": "delete insert select update",
+        "clean.page_views": "delete insert select update",
+        "clean.identities": "delete insert select",
         "ops.audit": "insert select",
         "ops.runs": "insert select",
         "ops.processed": "insert select",
@@ -128,6 +130,7 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
         "ops.duplicates": "insert select",
         "ops.visitor_keys": "insert select",
         "ops.dead_letters": "insert select",
+        "ops.identity_events": "insert select update",
     }
     assert {table for table, rights in found.items() if rights == "select"} == {
         "raw.events", "ops.loads", "ops.slots", "ops.clients", "ops.rejected", "ops.slot_progress", "ops.watermark",
@@ -148,17 +151,17 @@ def test_the_reader_reads_clean_and_nothing_else(admin):
     found = dict(admin.execute(PRIVILEGES, ("sillok_reader",)))
     assert set(found.values()) == {"select"}
     assert all(table.startswith("clean.") for table in found)
-    assert {"clean.events", "clean.sessions"} <= set(found)
+    assert {"clean.events", "clean.sessions", "clean.page_views", "clean.identities"} <= set(found)
 
 
 def test_new_partitions_are_readable(admin):
     """A day made later can be read by the reader as the table itself."""
     admin.execute("select ops.ensure_clean_partition(current_date)")
-    [(child,)] = admin.execute(
-        "select inhrelid::regclass::text from pg_inherits where inhparent = 'clean.events'::regclass"
-    )
-    [(readable,)] = admin.execute("select has_table_privilege('sillok_reader', %s, 'SELECT')", (child,))
-    assert readable
+    days = admin.execute(
+        "select inhrelid::regclass::text, has_table_privilege('sillok_reader', inhrelid, 'SELECT') from pg_inherits"
+        " where inhparent in ('clean.events'::regclass, 'clean.page_views'::regclass)"
+    ).fetchall()
+    assert [is_readable for _, is_readable in days] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +190,9 @@ def test_new_partitions_are_readable(admin):
         ("sillok_reader", "select * from raw.events"),
         ("sillok_reader", "select * from ops.dead_letters"),
         ("sillok_reader", "select * from ops.visitor_keys"),
+        ("sillok_reader", "select * from ops.identity_events"),
+        ("sillok_reader", "delete from clean.page_views"),
+        ("sillok_reader", "update clean.identities set is_shared = false"),
         ("sillok_reader", "delete from clean.events"),
         ("sillok_reader", "update clean.sessions set events = 0"),
         ("sillok_reader", "create table clean.mine ()"),
