@@ -235,6 +235,7 @@ def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
 _TABLES: Final = (
     "raw.events", "clean.events", "clean.sessions", "ops.dedup", "ops.processed", "ops.runs", "ops.loads", "ops.slots",
     "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
+    "clean.user_agents", "clean.channels", "clean.pages", "ops.rule_files",
 )  # fmt: skip
 _EMPTY: Final = (
     # Many partitions make every plan slow.

@@ -15,12 +15,13 @@ Always true:
 
 import functools
 import re
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from contract.errors import UsageError
+from contract.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from ua_parser import OS, Parser
@@ -74,6 +75,9 @@ _IN_APP: Final = tuple(
     )
 )
 
+# The firm's own apps, as the settings name them: the name to be shown, and what is looked for.
+OwnApp = tuple[str, re.Pattern[str]]
+
 # Read in lower case. okhttp, Dalvik and CFNetwork are absent on purpose: apps send events with them.
 _BOT_WORDS: Final = (
     r"(?<!cu)bots?(?![a-z])",  # Googlebot, YandexBot; but CUBOT makes telephones
@@ -125,8 +129,24 @@ _DESKTOP_OS: Final = re.compile(
 _OS_NAMES: Final = {"Mac OS X": "macOS"}
 
 
-def parse_user_agent(user_agent: str) -> UserAgent:
+def own_apps(tokens: Mapping[str, str]) -> tuple[OwnApp, ...]:
+    """Prepare `[process] app_user_agents`, name → token; raise SettingsError for a name or token that says nothing."""
+    for name, token in tokens.items():
+        if not name.strip() or len(name) > _TEXT_LENGTH_MAX or not token.strip():
+            raise SettingsError(
+                f"[process] app_user_agents: {name!r}: a name of up to {_TEXT_LENGTH_MAX} characters and the token"
+                " that the app adds to its user agent, such as FirmMTS"
+            )
+    return tuple(
+        (name, re.compile(rf"(?<![a-z0-9]){re.escape(token.strip())}(?![a-z])(?:[/ ]?v?(\d[\d.]*))?", re.IGNORECASE))
+        for name, token in tokens.items()
+    )
+
+
+def parse_user_agent(user_agent: str, own: tuple[OwnApp, ...] = ()) -> UserAgent:
     """Read one User-Agent header; the empty one and `-`, a log's word for none, have no facts.
+
+    One of the firm's `own` apps is the browser, and never a robot, whatever else stands there.
 
     Raises UserAgentEngineError, on the first call, if the compiled engine is not installed.
     """
@@ -136,9 +156,12 @@ def parse_user_agent(user_agent: str) -> UserAgent:
     parsed = _engine().parse(header)
     lower = header.lower()
     spider = parsed.device is not None and parsed.device.family == "Spider"
-    is_bot = (spider or _BOT.search(lower) is not None) and not _OWN_SDK.match(lower)
+    own_app = next(((name, found) for name, pattern in own if (found := pattern.search(header))), None)
+    is_bot = (spider or _BOT.search(lower) is not None) and not own_app and not _OWN_SDK.match(lower)
     os_name = _short(parsed.os.family) if parsed.os else None
-    browser_name, browser_version = _browser(header, parsed.user_agent, is_bot=is_bot)
+    browser_name, browser_version = (
+        (own_app[0], _first_parts(own_app[1][1])) if own_app else _browser(header, parsed.user_agent, is_bot=is_bot)
+    )
     return UserAgent(
         device_type="bot" if is_bot else _device_type(lower, os_name),
         os_name=_OS_NAMES.get(os_name, os_name) if os_name else None,
