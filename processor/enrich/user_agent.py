@@ -61,7 +61,8 @@ _IN_APP: Final = tuple(
     for name, pattern in (
         ("KakaoTalk", r"KAKAOTALK(?:[ /](\d[\d.]*))?"),
         ("KakaoStory", r"KAKAOSTORY(?:[ /](\d[\d.]*))?"),
-        ("Naver", r"NAVER\(inapp;(?:[^;)]*;[^;)]*;\s*(\d[\d.]*))?"),
+        ("KakaoPay", r"\bKAKAOPAY(?:/(\d[\d.]*))?"),
+        ("Naver", r"NAVER\((?:inapp|higgs);(?:[^;)]*;[^;)]*;\s*(\d[\d.]*))?"),
         ("Daum", r"DaumApps/(\d[\d.]*)"),
         ("Band", r"\bBAND/(\d[\d.]*)"),
         ("Toss", r"\bTossApp/(\d[\d.]*)"),
@@ -70,6 +71,10 @@ _IN_APP: Final = tuple(
         ("Facebook Messenger", r"(?:FBAN/Messenger|FB_IAB/(?:Orca|MESSENGER))(?:.*?FBAV/(\d[\d.]*))?"),
         ("Facebook", r"(?:FBAN/|FB_IAB/|(?=FBAV/))(?:.*?FBAV/(\d[\d.]*))?"),
         ("LINE", r"\bLine/(\d[\d.]*)"),
+        ("TikTok", r"\b(?:musical_ly|trill|BytedanceWebview)(?:_|\b)"),
+        ("LinkedIn", r"\[LinkedInApp\](?:/(\d[\d.]*))?"),
+        ("Snapchat", r"\bSnapchat/(\d[\d.]*)"),
+        ("Everytime", r"\beverytimeApp\b"),
         ("Samsung Internet", r"SamsungBrowser/(\d[\d.]*)"),
         ("Whale", r"\bWhale/(\d[\d.]*)"),
     )
@@ -91,10 +96,11 @@ _BOT_WORDS: Final = (
     r"curl/|wget|python-|python/|aiohttp/|httpx/|go-http-client|^java/|libwww-perl|lwp::|php/",
     r"apache-httpclient/\d|^ruby|faraday|node-fetch|axios/|undici|postmanruntime|insomnia/",
     r"guzzle|restsharp|reactornetty|http_request|indy library|chef client|protocol discovery",
-    r"libfetch|portscout|link validator|urllog",
+    r"libfetch|portscout|link validator|urllog|java-http-client|^http-client/|^node$|httpie/|^jetty/|chatgpt-user",
     # watchers
     r"monitor|uptime|pingdom|statuscake|nagios|check_http|zabbix|datadog|newrelic|site24x7",
     r"prometheus|blackbox|kube-probe|health-?check|googlehc|whatap|nessus|nmap|nikto|sqlmap|zgrab",
+    r"jmeter|apachebench|^jennifer|^expanse|censysinspect|^amazon cloudfront|varnish/",
     # feed readers
     r"feed(?!back)|\brss\b|[ -]rss/|subscribers|aggregator|liferea|newsblur|netvibes|simplepie",
     r"inoreader|theoldreader|akregator|livejournal\.com",
@@ -102,6 +108,8 @@ _BOT_WORDS: Final = (
     r"https?://|\bwww\.|\w@[\w-]+\.[a-z]",
 )
 _BOT: Final = re.compile("|".join(_BOT_WORDS))
+# They call themselves Facebook's as well, whose previews sites allow.
+_PREVIEW: Final = re.compile(r"(kakaotalk-scrap|kakaostory-og|line-poker)(?:[-\w]*/(\d[\d.]*))?", re.IGNORECASE)
 _ROBOT_NAME: Final = re.compile(
     r"(?:Mozilla/[\d.]+ \(compatible;\s*)?(?!Mozilla\b)([A-Za-z][\w.!-]*(?: [A-Za-z][\w.!-]*)*)"
     r"(?:/v?(\d[\d.]*))?"
@@ -188,6 +196,8 @@ def _engine() -> "Parser":
 def _browser(header: str, known: "Browser | None", *, is_bot: bool) -> tuple[str | None, str | None]:
     """Name and version: the app around the page if there is one, else what ua-parser knows."""
     if is_bot:
+        if preview := _PREVIEW.search(header):
+            return preview[1].lower(), _first_parts(preview[2])
         # ua-parser knows most robots; out of an address it makes names such as `robot` and `com/bot`.
         if known and known.family.rpartition("/")[2].lower() not in {"bot", "robot"}:
             return _short(known.family), _version(known)
@@ -195,7 +205,7 @@ def _browser(header: str, known: "Browser | None", *, is_bot: bool) -> tuple[str
         return (_short(own[1]), _first_parts(own[2])) if own else (None, None)
     for name, pattern in _IN_APP:
         if found := pattern.search(header):
-            return name, _first_parts(found[1])
+            return name, _first_parts(found[1] if pattern.groups else None)
     if known is None or header.startswith("Dalvik/"):
         # Dalvik is an app's own request on Android; ua-parser would call it the Android browser.
         return None, None
