@@ -96,8 +96,9 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _process(settings: Settings, options: argparse.Namespace) -> int:
-    stop = _stop_event(options)
-    Processor(settings.process, find_migrated_dsn(settings, "process")).run(stop, once=options.once)
+    stop, reload = _stop_event(options), threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
+    Processor(settings.process, find_migrated_dsn(settings, "process"), reload).run(stop, once=options.once)
     return OK
 
 

@@ -15,6 +15,7 @@ from collector_server.key_store import count_states
 from commands.keys import listed
 from commands.settings import Settings
 from contract.errors import SillokError
+from processor.rule_files import RuleFiles
 from storage.migrate import pending
 from storage.postgres import connect
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
@@ -49,11 +50,13 @@ def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
         except (OSError, SillokError) as error:
             yield Finding(name, "failed", str(error))
     if dsn is None:
+        yield from _rule_files(settings, None)
         yield Finding("database", "not running", "start it with `sillok up`, or set the dsn in the settings")
         return
     try:
         with connect(dsn, application="sillok doctor") as connection:
             yield from _database(connection)
+            yield from _rule_files(settings, connection)
     except (SillokError, psycopg.Error) as error:
         yield Finding("database", "failed", str(error).strip())
 
@@ -111,6 +114,18 @@ def _keys(settings: Settings) -> Finding:
     if settings.serve.keys or states["active"] or states["retiring"]:
         return Finding("write keys", result)
     return Finding("write keys", result, "nobody can send: make a key with `sillok keys make`")
+
+
+def _rule_files(settings: Settings, connection: psycopg.Connection | None) -> Iterator[Finding]:
+    """Say of each file that operators edit whether the processor would take it, and what is in force if not."""
+    for state in RuleFiles(settings.process).states(connection):
+        since = (
+            f"last good of {state.last_good_at:%Y-%m-%d %H:%M:%S} stays" if state.last_good_at else "none was taken yet"
+        )
+        if state.problem:
+            yield Finding(state.name, f"broken; {since}", f"{state.problem}; mend the file: it is taken at once")
+        else:
+            yield Finding(state.name, f"{state.path} is good; {since.replace(' stays', '')}")
 
 
 def _collector(settings: Settings) -> Finding:

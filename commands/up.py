@@ -130,9 +130,9 @@ class Installation:
             self.watch()
 
     def reload(self) -> None:
-        """Let the collector read its key file again."""
+        """Let the collector read its key file again, and the processor the operators' files."""
         for child in self.children.values():
-            if child.command == "serve":
+            if child.command in ("serve", "process"):
                 child.send(signal.SIGHUP)
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 SillokError
 ├── UsageError              wrong command line, settings or surroundings: exit 2, one sentence
 │   ├── SettingsError
+│   │   └── RuleFileBroken
 │   ├── KeyFileBroken
 │   ├── FolderInUse
 │   ├── PortInUse
@@ -35,6 +36,10 @@ class UsageError(SillokError):
 
 class SettingsError(UsageError):
     """The settings file has an error; the message names the key and the file."""
+
+
+class RuleFileBroken(SettingsError):
+    """A file that operators edit has an error; the message names the file, the line and why. Mend it there."""
 
 
 class KeyFileBroken(UsageError):

@@ -11,7 +11,6 @@ Always true:
 import random
 import secrets
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -21,7 +20,8 @@ from msgspec import Struct
 from contract.errors import DatabaseUnavailable
 from processor import identities, sessions
 from processor.dictionaries import Dictionaries
-from processor.enrich import ChannelRules
+from processor.enrich import own_apps
+from processor.rule_files import RuleFiles
 from processor.settings import ProcessSettings
 from storage.postgres import connect, is_passing, read_sql
 
@@ -44,11 +44,13 @@ class RunReport(Struct, frozen=True):
 class Processor:
     """Cleans what is loaded."""
 
-    def __init__(self, settings: ProcessSettings, dsn: str) -> None:
+    def __init__(self, settings: ProcessSettings, dsn: str, reload: threading.Event | None = None) -> None:
+        """`reload`, when set, asks for the operators' files to be read again though they look unchanged."""
         self._settings = settings
         self._dsn = dsn
-        rules = ChannelRules.load(Path(settings.channel_rules) if settings.channel_rules else None)
-        self._dictionaries = Dictionaries(rules)
+        self._reload = reload or threading.Event()
+        self._files = RuleFiles(settings)
+        self._dictionaries = Dictionaries(self._files.channels.value, own_apps=own_apps(settings.app_user_agents))
         self._connection: psycopg.Connection | None = None
 
     def run(self, stop: threading.Event, *, once: bool = False) -> int:
@@ -84,6 +86,7 @@ class Processor:
             self._connection = self._connect()
         if self._connection is None:
             return None
+        self._refresh_files(self._connection)
         report = process_batch(self._connection, self._dictionaries, self._settings.batch_events_max)
         if report is not None and report.clean + report.duplicates + report.dead_lettered:
             log.info(
@@ -96,6 +99,13 @@ class Processor:
             )
         return report
 
+    def _refresh_files(self, connection: psycopg.Connection) -> None:
+        """Take what operators have edited; raise RuleFileBroken where no version of a file was ever good."""
+        again = self._reload.is_set()
+        self._reload.clear()
+        if self._files.refresh(connection, again=again):
+            self._dictionaries.use(self._files.channels.value, self._files.geo.value)
+
     def _connect(self) -> psycopg.Connection | None:
         """Connect and take the processor's lock; None while another processor has it."""
         connection = connect(self._dsn, role="sillok_processor", application="sillok process")
@@ -104,6 +114,9 @@ class Processor:
             return None
         connection.execute(read_sql("processor.sql", "session.sql").encode())
         connection.execute(read_sql("processor.sql", "timed.sql").encode())
+        # Another database may know other files and other dictionaries, and what was rolled back is in neither.
+        self._reload.set()
+        self._dictionaries.forget()
         log.info("database_connected", part="processor")
         return connection
 
@@ -160,7 +173,7 @@ def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: di
     _ensure_days(connection, batch)
     sessions.derive(connection, batch)
     # Autovacuum never sees temporary tables, and joins planned without their statistics loop over them.
-    connection.execute("analyze batch_urls, batch_user_agents, batch_repeats, batch_derived")
+    connection.execute("analyze batch_urls, batch_user_agents, batch_addresses, batch_repeats, batch_derived")
     # Seven equalities of texts look like one row to the planner all the same: 4 ms an event instead of 50 µs.
     connection.execute("set local enable_nestloop = off")
     for name in ("cut_sessions.sql", "insert_clean.sql"):

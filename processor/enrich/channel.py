@@ -15,7 +15,15 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from processor.enrich.channel_file import Channel, ChannelRulesError, Rule, normalise_word, read_rules
+from processor.enrich.channel_file import (
+    Channel,
+    ChannelRulesError,
+    Rule,
+    RulesFile,
+    normalise_word,
+    parse_rules,
+    read_rules,
+)
 
 __all__ = ["Channel", "ChannelInput", "ChannelRules", "ChannelRulesError"]
 
@@ -70,12 +78,22 @@ class ChannelRules(Struct, frozen=True):
 
     rules: tuple[Rule, ...]
     internal_hosts: re.Pattern[str]
+    sha256: str
+    """Of all that the rules were read from."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
         """Load the operators' file, or the built-in one for None; raises ChannelRulesError."""
-        file = read_rules(path)
-        return cls(file.rules, file.internal_hosts)
+        return cls._of(read_rules(path))
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> Self:
+        """Read the content of an operators' file; raises ChannelRulesError, which says `name`."""
+        return cls._of(parse_rules(data, name))
+
+    @classmethod
+    def _of(cls, file: RulesFile) -> Self:
+        return cls(file.rules, file.internal_hosts, file.sha256)
 
     def assign(self, visit: ChannelInput) -> Channel:
         """Name the channel of one visit."""

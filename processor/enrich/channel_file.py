@@ -13,6 +13,7 @@ How a text matches is written once, at the top of `channels.toml`. Always true o
 - No key is ignored: an unknown one is an error, not a rule that silently never fires.
 """
 
+import hashlib
 import re
 import tomllib
 import unicodedata
@@ -23,7 +24,7 @@ from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
-from contract.errors import SettingsError
+from contract.errors import RuleFileBroken
 
 Channel = Literal[
     "direct",
@@ -54,7 +55,7 @@ _COUNTRY_ENDING: Final = r"\.(?:(?:co|com|or|ne|net|org)\.)?[a-z]{2,3}"
 _RULE_HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 
 
-class ChannelRulesError(SettingsError, ValueError):
+class ChannelRulesError(RuleFileBroken, ValueError):
     """The channel rules file has an error; the message names the file, the rule, the key and why."""
 
 
@@ -70,6 +71,8 @@ class RulesFile(Struct, frozen=True):
 
     rules: tuple[Rule, ...]
     internal_hosts: re.Pattern[str]
+    sha256: str
+    """Of the file and of the built-in rules, which it may extend."""
 
 
 def normalise_word(value: str | None) -> str | None:
@@ -83,36 +86,57 @@ def normalise_word(value: str | None) -> str | None:
 def read_rules(path: Path | None) -> RulesFile:
     """Read and check a rules file, or the built-in one for None; raises ChannelRulesError."""
     if path is None:
-        text = (resources.files(__package__ or "processor.enrich") / "channels.toml").read_text("utf-8")
-        return _parse(text, _BUILTIN_NAME)
+        return parse_rules(_builtin(), _BUILTIN_NAME)
     try:
-        # Windows editors put a byte-order mark first, which TOML does not allow.
-        return _parse(path.read_bytes().decode("utf-8-sig"), str(path))
+        return parse_rules(path.read_bytes(), str(path))
     except OSError as error:
         raise ChannelRulesError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parse_rules(data: bytes, name: str) -> RulesFile:
+    """Check the content of a rules file; raises ChannelRulesError, which says `name`, the line and why."""
+    try:
+        # Windows editors put a byte-order mark first, which TOML does not allow.
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ChannelRulesError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ChannelRulesError(f"{name}: line {line}: not UTF-8; save the file as UTF-8") from error
+    return _parse(text, name, hashlib.sha256(data + _builtin()).hexdigest())
 
 
-def _parse(text: str, name: str) -> RulesFile:
+def _builtin() -> bytes:
+    return (resources.files(__package__ or "processor.enrich") / "channels.toml").read_bytes()
+
+
+def _parse(text: str, name: str, sha256: str) -> RulesFile:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ChannelRulesError(f"{name}: not TOML: {error}") from error
-    _refuse_unknown(table, _FILE_KEYS, name)
+
+    def at(key: str) -> str:
+        return f"{name}: {_line_of(text, key)}{key}"
+
+    _refuse_unknown(table, _FILE_KEYS, at)
     extends = table.get("extends_builtin", False)
     if not isinstance(extends, bool):
-        raise ChannelRulesError(f"{name}: extends_builtin: must be true or false")
+        raise ChannelRulesError(f"{at('extends_builtin')}: must be true or false")
     specs = table.get("rule", [])
     if not isinstance(specs, list) or not all(isinstance(spec, dict) for spec in specs):
-        raise ChannelRulesError(f"{name}: rule: rules begin with [[rule]]")
+        raise ChannelRulesError(f"{at('rule')}: rules begin with [[rule]]")
     places = _places(text, len(specs), name)
     rules = tuple(_rule(spec, place) for spec, place in zip(specs, places, strict=True))
     if extends:
         rules += read_rules(None).rules
     _check_last(rules, places, name)
-    own = _patterns(table.get("internal_hosts", []), _host_pattern, f"{name}: internal_hosts", empty=True)
-    return RulesFile(rules, own)
+    own = _patterns(table.get("internal_hosts", []), _host_pattern, at("internal_hosts"), empty=True)
+    return RulesFile(rules, own, sha256)
+
+
+def _line_of(text: str, key: str) -> str:
+    """Say in which line a top-level key stands, when that can be seen."""
+    found = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*=", text, re.MULTILINE)
+    return f"line {text.count(chr(10), 0, found.start()) + 1}: " if found else ""
 
 
 def _places(text: str, count: int, name: str) -> list[str]:
@@ -124,7 +148,7 @@ def _places(text: str, count: int, name: str) -> list[str]:
 
 
 def _rule(spec: dict[str, Any], place: str) -> Rule:
-    _refuse_unknown(spec, ("channel", *_CONDITIONS), place)
+    _refuse_unknown(spec, ("channel", *_CONDITIONS), lambda key: f"{place}: {key}")
     channel = spec.get("channel")
     if channel not in _CHANNELS:
         problem = "is missing" if channel is None else f"{channel!r} is unknown"
@@ -144,15 +168,15 @@ def _check_last(rules: tuple[Rule, ...], places: list[str], name: str) -> None:
             raise ChannelRulesError(f"{place}: has no condition, so no rule after it is ever tried")
     if not rules or rules[-1].conditions:
         raise ChannelRulesError(
-            f"{name}: the last rule must have a channel and no condition, for visits that match no other"
-            " (or set extends_builtin = true)"
+            f"{places[-1] if places else name}: the last rule must have a channel and no condition, for visits that"
+            " match no other (or set extends_builtin = true)"
         )
 
 
-def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], place: Callable[[str], str]) -> None:
     for key in table:
         if key not in known:
-            raise ChannelRulesError(f"{place}: {key}: unknown key; one of {', '.join(known)}")
+            raise ChannelRulesError(f"{place(key)}: unknown key; one of {', '.join(known)}")
 
 
 def _patterns(

@@ -15,12 +15,13 @@ Always true:
 
 import functools
 import re
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from contract.errors import UsageError
+from contract.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from ua_parser import OS, Parser
@@ -60,7 +61,8 @@ _IN_APP: Final = tuple(
     for name, pattern in (
         ("KakaoTalk", r"KAKAOTALK(?:[ /](\d[\d.]*))?"),
         ("KakaoStory", r"KAKAOSTORY(?:[ /](\d[\d.]*))?"),
-        ("Naver", r"NAVER\(inapp;(?:[^;)]*;[^;)]*;\s*(\d[\d.]*))?"),
+        ("KakaoPay", r"\bKAKAOPAY(?:/(\d[\d.]*))?"),
+        ("Naver", r"NAVER\((?:inapp|higgs);(?:[^;)]*;[^;)]*;\s*(\d[\d.]*))?"),
         ("Daum", r"DaumApps/(\d[\d.]*)"),
         ("Band", r"\bBAND/(\d[\d.]*)"),
         ("Toss", r"\bTossApp/(\d[\d.]*)"),
@@ -69,10 +71,17 @@ _IN_APP: Final = tuple(
         ("Facebook Messenger", r"(?:FBAN/Messenger|FB_IAB/(?:Orca|MESSENGER))(?:.*?FBAV/(\d[\d.]*))?"),
         ("Facebook", r"(?:FBAN/|FB_IAB/|(?=FBAV/))(?:.*?FBAV/(\d[\d.]*))?"),
         ("LINE", r"\bLine/(\d[\d.]*)"),
+        ("TikTok", r"\b(?:musical_ly|trill|BytedanceWebview)(?:_|\b)"),
+        ("LinkedIn", r"\[LinkedInApp\](?:/(\d[\d.]*))?"),
+        ("Snapchat", r"\bSnapchat/(\d[\d.]*)"),
+        ("Everytime", r"\beverytimeApp\b"),
         ("Samsung Internet", r"SamsungBrowser/(\d[\d.]*)"),
         ("Whale", r"\bWhale/(\d[\d.]*)"),
     )
 )
+
+# The firm's own apps, as the settings name them: the name to be shown, and what is looked for.
+OwnApp = tuple[str, re.Pattern[str]]
 
 # Read in lower case. okhttp, Dalvik and CFNetwork are absent on purpose: apps send events with them.
 _BOT_WORDS: Final = (
@@ -87,10 +96,11 @@ _BOT_WORDS: Final = (
     r"curl/|wget|python-|python/|aiohttp/|httpx/|go-http-client|^java/|libwww-perl|lwp::|php/",
     r"apache-httpclient/\d|^ruby|faraday|node-fetch|axios/|undici|postmanruntime|insomnia/",
     r"guzzle|restsharp|reactornetty|http_request|indy library|chef client|protocol discovery",
-    r"libfetch|portscout|link validator|urllog",
+    r"libfetch|portscout|link validator|urllog|java-http-client|^http-client/|^node$|httpie/|^jetty/|chatgpt-user",
     # watchers
     r"monitor|uptime|pingdom|statuscake|nagios|check_http|zabbix|datadog|newrelic|site24x7",
     r"prometheus|blackbox|kube-probe|health-?check|googlehc|whatap|nessus|nmap|nikto|sqlmap|zgrab",
+    r"jmeter|apachebench|^jennifer|^expanse|censysinspect|^amazon cloudfront|varnish/",
     # feed readers
     r"feed(?!back)|\brss\b|[ -]rss/|subscribers|aggregator|liferea|newsblur|netvibes|simplepie",
     r"inoreader|theoldreader|akregator|livejournal\.com",
@@ -98,6 +108,8 @@ _BOT_WORDS: Final = (
     r"https?://|\bwww\.|\w@[\w-]+\.[a-z]",
 )
 _BOT: Final = re.compile("|".join(_BOT_WORDS))
+# They call themselves Facebook's as well, whose previews sites allow.
+_PREVIEW: Final = re.compile(r"(kakaotalk-scrap|kakaostory-og|line-poker)(?:[-\w]*/(\d[\d.]*))?", re.IGNORECASE)
 _ROBOT_NAME: Final = re.compile(
     r"(?:Mozilla/[\d.]+ \(compatible;\s*)?(?!Mozilla\b)([A-Za-z][\w.!-]*(?: [A-Za-z][\w.!-]*)*)"
     r"(?:/v?(\d[\d.]*))?"
@@ -125,8 +137,24 @@ _DESKTOP_OS: Final = re.compile(
 _OS_NAMES: Final = {"Mac OS X": "macOS"}
 
 
-def parse_user_agent(user_agent: str) -> UserAgent:
+def own_apps(tokens: Mapping[str, str]) -> tuple[OwnApp, ...]:
+    """Prepare `[process] app_user_agents`, name → token; raise SettingsError for a name or token that says nothing."""
+    for name, token in tokens.items():
+        if not name.strip() or len(name) > _TEXT_LENGTH_MAX or not token.strip():
+            raise SettingsError(
+                f"[process] app_user_agents: {name!r}: a name of up to {_TEXT_LENGTH_MAX} characters and the token"
+                " that the app adds to its user agent, such as FirmMTS"
+            )
+    return tuple(
+        (name, re.compile(rf"(?<![a-z0-9]){re.escape(token.strip())}(?![a-z])(?:[/ ]?v?(\d[\d.]*))?", re.IGNORECASE))
+        for name, token in tokens.items()
+    )
+
+
+def parse_user_agent(user_agent: str, own: tuple[OwnApp, ...] = ()) -> UserAgent:
     """Read one User-Agent header; the empty one and `-`, a log's word for none, have no facts.
+
+    One of the firm's `own` apps is the browser, and never a robot, whatever else stands there.
 
     Raises UserAgentEngineError, on the first call, if the compiled engine is not installed.
     """
@@ -136,9 +164,12 @@ def parse_user_agent(user_agent: str) -> UserAgent:
     parsed = _engine().parse(header)
     lower = header.lower()
     spider = parsed.device is not None and parsed.device.family == "Spider"
-    is_bot = (spider or _BOT.search(lower) is not None) and not _OWN_SDK.match(lower)
+    own_app = next(((name, found) for name, pattern in own if (found := pattern.search(header))), None)
+    is_bot = (spider or _BOT.search(lower) is not None) and not own_app and not _OWN_SDK.match(lower)
     os_name = _short(parsed.os.family) if parsed.os else None
-    browser_name, browser_version = _browser(header, parsed.user_agent, is_bot=is_bot)
+    browser_name, browser_version = (
+        (own_app[0], _first_parts(own_app[1][1])) if own_app else _browser(header, parsed.user_agent, is_bot=is_bot)
+    )
     return UserAgent(
         device_type="bot" if is_bot else _device_type(lower, os_name),
         os_name=_OS_NAMES.get(os_name, os_name) if os_name else None,
@@ -165,6 +196,8 @@ def _engine() -> "Parser":
 def _browser(header: str, known: "Browser | None", *, is_bot: bool) -> tuple[str | None, str | None]:
     """Name and version: the app around the page if there is one, else what ua-parser knows."""
     if is_bot:
+        if preview := _PREVIEW.search(header):
+            return preview[1].lower(), _first_parts(preview[2])
         # ua-parser knows most robots; out of an address it makes names such as `robot` and `com/bot`.
         if known and known.family.rpartition("/")[2].lower() not in {"bot", "robot"}:
             return _short(known.family), _version(known)
@@ -172,7 +205,7 @@ def _browser(header: str, known: "Browser | None", *, is_bot: bool) -> tuple[str
         return (_short(own[1]), _first_parts(own[2])) if own else (None, None)
     for name, pattern in _IN_APP:
         if found := pattern.search(header):
-            return name, _first_parts(found[1])
+            return name, _first_parts(found[1] if pattern.groups else None)
     if known is None or header.startswith("Dalvik/"):
         # Dalvik is an app's own request on Android; ua-parser would call it the Android browser.
         return None, None

@@ -1,17 +1,20 @@
 -- The processor's workspace: memory for sorts of a whole batch, and temporary tables, made once per session,
 -- empty at every commit.
 set work_mem = '64MB';
+-- The batch's distinct values with what was read out of them; a key stands with those the dictionaries are to keep.
+-- `full_` is what the event says of its campaign, else what its URL says.
 create temporary table if not exists batch_urls (
-    page_url text not null, referrer text not null, utm_source text not null, utm_medium text not null,
-    utm_campaign text not null, ad_click_id text not null, platform text not null,
+    channel_key uuid, page_url text not null, referrer text not null, utm_source text not null,
+    utm_medium text not null, utm_campaign text not null, ad_click_id text not null, platform text not null,
     page_host text, page_path text, referrer_host text, channel text not null,
-    lifted_source text, lifted_medium text, lifted_campaign text, lifted_term text, lifted_content text,
-    lifted_click_id text
+    full_source text, full_medium text, full_campaign text, full_term text, full_content text, full_click_id text
 ) on commit delete rows;
 create temporary table if not exists batch_user_agents (
-    user_agent text not null, device_type text not null, os_name text, os_version text,
+    user_agent_key uuid, user_agent text not null, device_type text not null, os_name text, os_version text,
     browser_name text, browser_version text, is_bot boolean not null
 ) on commit delete rows;
+create temporary table if not exists batch_addresses (ip inet not null, country text, region text)
+    on commit delete rows;
 -- Rows of the batch that will not be clean, and why.
 create temporary table if not exists batch_repeats (
     part oid not null, tid tid not null, load_id bigint not null, received_at timestamptz not null,

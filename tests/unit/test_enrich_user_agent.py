@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.enrich import UserAgent, parse_user_agent
+from contract.errors import SettingsError
+from processor.enrich import UserAgent, own_apps, parse_user_agent
 
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 16_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
 IPAD = "Mozilla/5.0 (iPad; CPU OS 16_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -35,6 +36,12 @@ WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, 
         (GALAXY + "Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/416.0.0.35.85;]", "Facebook", "416.0.0"),
         (IPHONE + "Mobile/15E148 [FBAN/MessengerForiOS;FBAV/416.0.0.35.85]", "Facebook Messenger", "416.0.0"),
         (IPHONE + "Mobile/15E148 Safari Line/13.8.0", "LINE", "13.8.0"),
+        (GALAXY + "Mobile Safari/537.36 NAVER(higgs; blog; 1; 8.1)", "Naver", "8.1"),
+        (GALAXY + "Mobile Safari/537.36 KAKAOPAY/2.1", "KakaoPay", "2.1"),
+        (GALAXY + "Mobile Safari/537.36 TossApp/5.180.0", "Toss", "5.180.0"),
+        (IPHONE + "Mobile/15E148 trill_340 BytedanceWebview", "TikTok", None),
+        (IPHONE + "Mobile/15E148 [LinkedInApp]/9.29", "LinkedIn", "9.29"),
+        (IPHONE + "Mobile/15E148 everytimeApp", "Everytime", None),
         ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/21.0 Chrome/110.0.5481.154 Mobile Safari/537.36", "Samsung Internet", "21.0"),
     ],
 )  # fmt: skip
@@ -76,6 +83,33 @@ def test_device_system_and_browser_of_people(header, device, system, browser) ->
     assert not read.is_bot
 
 
+OWN = own_apps({"한강 MTS": "HangangMTS", "한강 로봇투자": "RoboBot"})
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "version", "device"),
+    [
+        (GALAXY + "Mobile Safari/537.36 HangangMTS/5.12.0", "한강 MTS", "5.12.0", "mobile"),
+        (GALAXY + "Mobile Safari/537.36;KAKAOTALK 2410240 hangangmts", "한강 MTS", None, "mobile"),
+        (IPAD + "Mobile/15E148 HangangMTS v5.12", "한강 MTS", "5.12", "tablet"),
+        ("HangangMTS/5.12.0 CFNetwork/1408.0.4 Darwin/22.5.0", "한강 MTS", "5.12.0", "mobile"),
+        ("RoboBot/1.2 (+https://www.hangang.example)", "한강 로봇투자", "1.2", "other"),
+        (GALAXY + "Mobile Safari/537.36 NotHangangMTS/1", "Chrome Mobile WebView", "114.0.5735", "mobile"),
+        (GALAXY + "Mobile Safari/537.36 HangangMTSLite/1", "Chrome Mobile WebView", "114.0.5735", "mobile"),
+    ],
+)  # fmt: skip
+def test_the_firms_own_app_goes_by_its_name(header, name, version, device) -> None:
+    """Named in the settings, it is the browser before all others, and no robot whatever it is called."""
+    read = parse_user_agent(header, OWN)
+    assert (read.browser_name, read.browser_version, read.device_type, read.is_bot) == (name, version, device, False)
+
+
+@pytest.mark.parametrize("tokens", [{"": "App"}, {"App": " "}, {"A" * 65: "App"}])
+def test_an_app_without_name_or_token_is_refused(tokens) -> None:
+    with pytest.raises(SettingsError, match=r"\[process\] app_user_agents: "):
+        own_apps(tokens)
+
+
 @pytest.mark.parametrize(
     ("header", "device"),
     [
@@ -100,7 +134,19 @@ def test_apps_own_requests_are_no_robots(header, device) -> None:
         (IPHONE + "Version/9.0 Safari/601.1 (compatible; Yeti/1.1; +http://naver.me/bot)", "Yeti"),
         ("Mozilla/5.0 (compatible; Daum/4.1; +http://cs.daum.net/faq/15/4118.html?faqId=28966)", "Daum"),
         ("Mozilla/5.0 (compatible; Daumoa/4.0; +http://cs.daum.net)", "Daumoa"),
-        ("facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984", "FacebookBot"),
+        ("facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984", "kakaotalk-scrap"),
+        ("facebookexternalhit/1.1;line-poker/1.0", "line-poker"),
+        ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", "FacebookBot"),
+        ("Mozilla/5.0 (compatible; Blueno/1.0; +http://naver.me/scrap)", "Blueno"),
+        ("ZumBot/1.0 (ZUM Search; http://help.zum.com/inquiry)", "ZumBot"),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)", "GPTBot"),
+        ("WhatsApp/2.23.20.0 A", "WhatsApp"),
+        ("Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)", "UptimeRobot"),
+        ("Java-http-client/17.0.2", "Java-http-client"),
+        ("Apache-JMeter/5.6", "Apache-JMeter"),
+        ("CensysInspect/1.1", "CensysInspect"),
+        ("JENNIFER5", "JENNIFER5"),
+        ("node", "node"),
         ("Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)", "Yahoo! Slurp"),
         ("UniversalFeedParser/4.2-pre-314-svn +http://feedparser.org/", "UniversalFeedParser"),
         ("Mozilla/5.0 (compatible; Ezooms/1.0; help@moz.com)", "Ezooms"),
