@@ -233,7 +233,7 @@ def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
 
 
 _TABLES: Final = (
-    "raw.events", "clean.events", "clean.sessions", "ops.dedup", "ops.processed", "ops.runs", "ops.loads", "ops.slots",
+    "raw.events", "clean.events", "clean.sessions", "ops.dedup", "ops.processed", "ops.runs", "ops.finished", "ops.loads", "ops.slots",
     "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
 )  # fmt: skip
 _EMPTY: Final = (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contract.event import StoredEvent
 from tests.builders import KST, Road, Sent, event, moment, new_id, today_us
 
+pytestmark = pytest.mark.usefixtures("checked")
 S = 1_000_000
 MINUTE = 60 * S
 HOUR = 60 * MINUTE
