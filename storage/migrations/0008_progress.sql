@@ -1,6 +1,7 @@
--- What the processor has still to do and how far it is, without reading the whole ledger each time.
+-- What the processor has still to do and how far it is, without reading the whole ledger each time; and the
+-- deduplication state in weeks.
 --
--- Both tables follow from ops.loads and ops.processed. Triggers keep them so, whoever writes those: a load waits
+-- Both new tables follow from ops.loads and ops.processed. Triggers keep them so, whoever writes those: a load waits
 -- from the transaction that wrote its ledger row to the one that claims it, and again if its claim is taken back.
 
 create table ops.waiting (
@@ -63,17 +64,19 @@ left join lateral (
     from ops.loads l
     where l.spool_id = s.spool_id and l.slot = s.slot and l.segment >= coalesce(f.segment, 0)
         and l.segment < coalesce(
-            -- the first segment that is missing or not processed
+            -- The first segment that is missing or not processed. Asked for by order and limit, the few rows beyond
+            -- the mark are read along the key, and the ledger before it not at all.
             (
-                select min(gap.segment) from (
+                select gap.segment from (
                     select l2.segment,
                         l2.segment - lag(l2.segment, 1, coalesce(f.segment, 0)) over (order by l2.segment) as step,
-                        p2.load_id is null as unprocessed
+                        (select p2.run_id from ops.processed p2 where p2.load_id = l2.load_id) is null as unprocessed
                     from ops.loads l2
-                    left join ops.processed p2 using (load_id)
                     where l2.spool_id = s.spool_id and l2.slot = s.slot and l2.segment > coalesce(f.segment, 0)
                 ) gap
                 where gap.step <> 1 or gap.unprocessed
+                order by gap.segment
+                limit 1
             ),
             9223372036854775807
         )
@@ -81,15 +84,81 @@ left join lateral (
     limit 1
 ) p on true;
 
--- Raw has no older days than these, and a processor that was away must find its days whenever it comes back.
+-- The deduplication state is looked up in every partition: in weeks that are three or four, not fifteen and more. A
+-- partition is named after its last day, so that what may be dropped by its name holds nothing younger.
+create function ops.ensure_partition(parent regclass, column_name text, first_day date, last_day date) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    schema_name text;
+    parent_name text;
+    child text;
+    range_start text := first_day || ' 00:00+09';
+    range_end text := (last_day + 1) || ' 00:00+09';
+begin
+    select n.nspname, c.relname into schema_name, parent_name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = parent;
+    child := parent_name || to_char(last_day, '_YYYYMMDD');
+    if to_regclass(format('%I.%I', schema_name, child)) is not null then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtext('sillok partition ' || parent::text));
+    -- Looked up in the table itself: to_regclass would answer from a cache that the wait for the lock made stale.
+    if exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = schema_name and c.relname = child
+    ) then
+        return;
+    end if;
+    if (select atttypid = 'date'::regtype from pg_attribute where attrelid = parent and attname = column_name) then
+        range_start := first_day::text;
+        range_end := (last_day + 1)::text;
+    end if;
+    -- Made on its own and attached: the parent then needs no ACCESS EXCLUSIVE lock.
+    execute format('create table %I.%I (like %s including all)', schema_name, child, parent);
+    execute format(
+        'alter table %I.%I add constraint partition_bound check (%I is not null and %I >= %L and %I < %L)',
+        schema_name, child, column_name, column_name, range_start, column_name, range_end);
+    execute format('alter table %s attach partition %I.%I for values from (%L) to (%L)',
+        parent, schema_name, child, range_start, range_end);
+    execute format('alter table %I.%I drop constraint partition_bound', schema_name, child);
+end
+$$;
+comment on function ops.ensure_partition is 'Makes the partition of some Korean days, named after the last, unless it exists.';
+revoke all on function ops.ensure_partition from public;
+
+create or replace function ops.ensure_daily_partition(parent regclass, column_name text, day date) returns void
+    language sql set search_path = pg_catalog, pg_temp
+as $$
+    select ops.ensure_partition(parent, column_name, day, day)
+$$;
+
 create or replace function ops.ensure_dedup_partition(day date) returns void
     language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- A processor that was away must find the days raw still has, whenever it comes back.
     if day not between current_date - 400 and current_date + 8 then
         raise exception 'no partition of ops.dedup for %: it is too far from today, check the clocks', day;
     end if;
-    perform ops.ensure_daily_partition('ops.dedup', 'arrived', day);
+    perform ops.ensure_partition('ops.dedup', 'arrived', monday, monday + 6)
+    from (select date_trunc('week', day)::date as monday) week;
+end
+$$;
+comment on function ops.ensure_dedup_partition is 'Makes the partition of ops.dedup for an arrival day''s week, named after its Sunday.';
+
+-- What was remembered by days is remembered by weeks.
+do $$
+declare
+    child regclass;
+begin
+    create temporary table kept on commit drop as select * from ops.dedup;
+    for child in select inhrelid from pg_inherits where inhparent = 'ops.dedup'::regclass loop
+        execute format('drop table %s', child);
+    end loop;
+    perform ops.ensure_partition('ops.dedup', 'arrived', monday, monday + 6)
+    from (select distinct date_trunc('week', arrived)::date as monday from kept) weeks;
+    insert into ops.dedup select * from kept;
 end
 $$;
 

@@ -380,11 +380,22 @@ def test_what_is_within_the_window_is_found_after_older_days_are_dropped(road):
     assert outcomes(road) == {"clean": 2, "duplicate": 1}
 
 
+def test_a_partition_is_named_after_its_last_day(road):
+    """Whoever drops by name what ended 15 days ago drops nothing that is still within the window."""
+    for days in range(-20, 1):
+        arrive(road, Sent([event(time=(NOON + days * DAY_US) // 1000)]), NOON + days * DAY_US)
+    held = road.rows(
+        "select right(tableoid::regclass::text, 8) as name, max(arrived) as youngest from ops.dedup group by 1"
+    )
+    assert all(f"{row['youngest']:%Y%m%d}" <= row["name"] for row in held)
+    assert len(held) <= 4, "a look-up costs a probe of each"
+
+
 def test_after_the_window_a_resend_is_a_new_event(road):
     """The promise ends with the state: said here so that nobody believes more. From then on it is remembered anew."""
     sent = Sent([event(time=FIRST // 1000)])
     arrive(road, sent, FIRST)
-    drop_arrivals(road, FIRST + 2 * DAY_US)
+    drop_arrivals(road, FIRST + 8 * DAY_US)
     arrive(road, sent, FIRST + 16 * DAY_US)
     arrive(road, sent, FIRST + 17 * DAY_US)
     assert outcomes(road) == {"clean": 2, "duplicate": 1}
