@@ -39,6 +39,13 @@ class Outcome(Struct, frozen=True):
     proves: str
     offenders: list[dict[str, Any]]
     """The first rows that say otherwise; empty when the statement is true."""
+    failure: str = ""
+    """Why it could not be asked."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more offenders than these."""
+        return len(self.offenders) == _SHOWN
 
 
 def all_checks() -> list[Check]:
@@ -53,18 +60,34 @@ def all_checks() -> list[Check]:
 
 
 def run_checks(
-    connection: psycopg.Connection, since: datetime | None = None, checks: list[Check] | None = None
+    connection: psycopg.Connection,
+    since: datetime | None = None,
+    *,
+    checks: list[Check] | None = None,
+    safely: bool = False,
 ) -> Iterator[Outcome]:
-    """Yield what each check found since a moment, or ever; what needs a table that is not there is left out."""
+    """Yield what each check found since a moment, or ever; what needs a table that is not there is left out.
+
+    With `safely` a check that PostgreSQL refuses or cancels is an outcome too; else psycopg.Error is raised.
+    """
     for check in all_checks() if checks is None else checks:
         if check.needs and not _exists(connection, check.needs):
             continue
-        sql = _OPTIONAL.sub(lambda part: part[2] if _exists(connection, part[1]) else "", check.sql)
-        rows = connection.execute(
-            f"select to_jsonb(offender) from ({sql}\n) offender limit {_SHOWN}".encode(),  # noqa: S608 - our own
-            {"since": since or _EVER},
-        ).fetchall()
-        yield Outcome(check.name, check.proves, [row for (row,) in rows])
+        try:
+            yield Outcome(check.name, check.proves, _offenders(connection, check, since))
+        except psycopg.Error as error:
+            if not safely or connection.closed:
+                raise
+            yield Outcome(check.name, check.proves, [], str(error).strip().splitlines()[0])
+
+
+def _offenders(connection: psycopg.Connection, check: Check, since: datetime | None) -> list[dict[str, Any]]:
+    sql = _OPTIONAL.sub(lambda part: part[2] if _exists(connection, part[1]) else "", check.sql)
+    rows = connection.execute(
+        f"select to_jsonb(offender) from ({sql}\n) offender limit {_SHOWN}".encode(),  # noqa: S608 - our own
+        {"since": since or _EVER},
+    ).fetchall()
+    return [row for (row,) in rows]
 
 
 def _exists(connection: psycopg.Connection, table: str) -> bool:
