@@ -432,6 +432,17 @@ def test_loads_are_claimed_whole_and_oldest_first(road):
     assert claimed == sorted(claimed)
 
 
+def test_a_ledger_on_which_much_waits_is_cleaned_in_runs_of_a_thousand(road):
+    """After days without a processor, or of idle slots: no run reads all that waits."""
+    road.admin.execute(
+        "insert into ops.loads (spool_id, slot, segment, content_sha256, frames, received, rejected, accepted,"
+        " accepted_hash_sum, loaded, loaded_hash_sum, dead_lettered, damaged, until, final, recovered, torn_bytes)"
+        " select gen_random_uuid(), 0, 1, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, now(), true, false, 0 from generate_series(1, 2300)"
+    )
+    assert [report.loads for report in road.process()] == [1000, 1000, 300]
+    assert road.values("select count(*) from ops.waiting") == [0]
+
+
 def test_a_load_committed_late_is_not_skipped(road):
     """Loads are claimed through the ledger: one whose number is lower than what was processed is found."""
     road.spool.write(event())
