@@ -20,6 +20,8 @@ from ops.runs r
 left join claimed c on c.run_id = r.run_id
 left join counted a on a.run_id = r.run_id
 where r.started_at >= %(since)s
+    -- What has neither claims nor counts of the processor's is an operator's run, counted by its own movements.
+    and (c.run_id is not null or a.run_id is not null)
     and (
         (r.loads, r.loaded) is distinct from (coalesce(c.loads, 0), coalesce(c.loaded, 0))
         or (coalesce(c.loaded, 0), coalesce(c.hash_sum, 0)) is distinct from (coalesce(a.events, 0), coalesce(a.hash_sum, 0))

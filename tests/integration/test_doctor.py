@@ -23,6 +23,7 @@ LOOKED_AT = [
     "loads",
     "watermark",
     "dead letters",
+    "checked",
 ]
 
 
@@ -54,6 +55,7 @@ def test_a_healthy_database_is_said_to_be_so(well, role):
     assert list(found)[: len(LOOKED_AT)] == LOOKED_AT
     assert set(found) >= {check.name.replace("_", " ") for check in all_checks() if check.needs is None}
     assert {f.result for name, f in found.items() if name not in LOOKED_AT} == {"holds"}
+    assert found["checked"].result.startswith("what came since 20")
     assert found["dead letters"] == Finding("dead letters", "none")
     assert found["loads"].result.startswith("0 with 0 events wait")
 
@@ -148,3 +150,15 @@ def test_only_recent_rows_are_looked_at(road):
     road.send(Sent([event(session_id="s", time=old_us // 1000 - MINUTE_US // 1000)]))
     road.admin.execute("update clean.events set channel = 'magic'")
     assert advised(road.admin) == {}
+
+
+def test_no_more_than_a_million_events_are_looked_at(well):
+    """On a large day the checks begin later."""
+    well.admin.execute("update ops.loads set loaded_at = loaded_at - interval '1 hour' where segment = 1")
+    (oldest,) = well.values("select min(loaded_at) from ops.loads")
+    assert findings(well.admin)["checked"].result < f"what came since {oldest:%Y-%m-%d %H:%M:%S}"
+    well.spool.write(event())
+    well.load()
+    well.admin.execute("update ops.loads set loaded = 600000, accepted = 600000, dead_lettered = 0")
+    (newest,) = well.values("select max(loaded_at) from ops.loads")
+    assert findings(well.admin)["checked"].result == f"what came since {newest:%Y-%m-%d %H:%M:%S}"
