@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from msgspec import Struct
 
 from collector_server.key_store import count_states
+from commands.doctor_database import Finding, examine_database
 from commands.keys import listed
 from commands.settings import Settings
 from contract.errors import SillokError
 from processor.rule_files import RuleFiles
-from storage.migrate import pending
 from storage.postgres import connect
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
 
@@ -24,15 +23,6 @@ _SYNCS: Final = 20
 # A disk that syncs faster than this has a cache that survives a power cut, or lies.
 _SYNC_S_MIN: Final = 20e-6
 _WAITING_S_MAX: Final = 60.0
-_POSTGRES_MIN: Final = 150_000
-
-
-class Finding(Struct, frozen=True):
-    """One check: `advice` is empty when all is well."""
-
-    check: str
-    result: str
-    advice: str = ""
 
 
 def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
@@ -55,7 +45,7 @@ def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
         return
     try:
         with connect(dsn, application="sillok doctor") as connection:
-            yield from _database(connection)
+            yield from examine_database(connection)
             yield from _rule_files(settings, connection)
     except (SillokError, psycopg.Error) as error:
         yield Finding("database", "failed", str(error).strip())
@@ -135,23 +125,3 @@ def _collector(settings: Settings) -> Finding:
             return Finding("collector", f"ready ({answer.status}) on port {settings.serve.port}")
     except OSError as error:
         return Finding("collector", "not ready", f"{url} says: {error}; start it with `sillok up` or `sillok serve`")
-
-
-def _database(connection: psycopg.Connection) -> Iterator[Finding]:
-    version = connection.info.server_version
-    old = "" if version >= _POSTGRES_MIN else "PostgreSQL 15 or later is needed"
-    yield Finding("database", f"PostgreSQL {version // 10000}.{version % 10000}", old)
-    missing = pending(connection)
-    yield Finding("migrations", f"{len(missing)} pending", "run `sillok migrate`" if missing else "")
-    if missing:
-        return
-    row = connection.execute("select finished_until, all_final, now() - finished_until from ops.watermark").fetchone()
-    finished, all_final, lag = row or (None, None, None)
-    slow = lag is not None and not all_final and lag.total_seconds() > _WAITING_S_MAX
-    yield Finding(
-        "watermark",
-        f"finished until {finished:%Y-%m-%d %H:%M:%S}" if finished else "no events yet",
-        "a slot is silent: is its collector running? See ops.slot_progress" if slow else "",
-    )
-    (dead,) = connection.execute("select count(*) from ops.dead_letters").fetchone() or (0,)
-    yield Finding("dead letters", f"{dead:,}", "look at ops.dead_letters" if dead else "")

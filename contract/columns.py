@@ -183,6 +183,8 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.runs.started_at": "When its transaction began.",
     "ops.runs.loads": "How many loads it cleaned.",
     "ops.runs.loaded": "How many rows of `raw.events` these had.",
+    "ops.waiting.loaded": "How many rows of `raw.events` it has.",
+    "ops.finished.segment": "Every segment up to this one is loaded and processed.",
     "ops.dedup.arrived": "Korean calendar day of `received_at`; the partition key.",
     "ops.dedup.received_at": "When the event arrived for the first time.",
     "ops.duplicates.received_at": "When this copy of the event arrived.",

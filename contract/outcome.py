@@ -87,3 +87,6 @@ class DeadLetterReason(StrEnum):
 
     ID_CONFLICT = "id_conflict"
     """The same `event_id` arrived before from the same source with different content."""
+
+    CANNOT_CLEAN = "cannot_clean"
+    """PostgreSQL or the processor refused to clean it; found by bisection, the rest of its load was cleaned."""

@@ -4,6 +4,7 @@ Always true:
 
 - Loads are claimed through the ledger, never by ranges of ids or times: a row committed late is not skipped.
 - Claim, deduplication state, clean rows and counts commit together or not at all.
+- A row that cannot be cleaned becomes a dead letter and never stops the rest (see `refusal.py`).
 - What the run counted, from what its INSERTs returned, equals what was loaded; else nothing is committed.
 - One processor works at a time (a session lock); a second one waits and takes over.
 """
@@ -11,6 +12,7 @@ Always true:
 import random
 import secrets
 import threading
+from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
@@ -21,6 +23,7 @@ from contract.errors import DatabaseUnavailable
 from processor import identities, sessions
 from processor.dictionaries import Dictionaries
 from processor.enrich import own_apps
+from processor.refusal import CannotClean, Portion, fault_of, find_refused
 from processor.rule_files import RuleFiles
 from processor.settings import ProcessSettings
 from storage.postgres import connect, is_passing, read_sql
@@ -60,8 +63,10 @@ class Processor:
             try:
                 report = self._turn()
                 failures = 0
-            except (DatabaseUnavailable, psycopg.Error) as error:
-                if isinstance(error, psycopg.Error) and not is_passing(error):
+            except (DatabaseUnavailable, psycopg.Error, CannotClean) as error:
+                if not isinstance(error, DatabaseUnavailable) and not (
+                    isinstance(error, psycopg.Error) and is_passing(error)
+                ):
                     log.exception("process_failed", action="the batch is rolled back and tried again")
                 failures += 1
                 self._wait_for_database(stop, failures, error)
@@ -129,22 +134,65 @@ class Processor:
 
 
 def process_batch(connection: psycopg.Connection, dictionaries: Dictionaries, events_max: int) -> RunReport | None:
-    """Clean the oldest loads that wait, up to about `events_max` events; None when none waits."""
-    with connection.transaction():
-        claimed = connection.execute(read_sql("processor.sql", "claim.sql"), {"events_max": events_max}).fetchone()
+    """Clean the oldest loads that wait, up to about `events_max` events; None when none waits.
+
+    A row that cannot be cleaned becomes a dead letter, and the rest is cleaned without it.
+    """
+    portion = Portion(events_max=events_max)
+    while True:
+        try:
+            return _run(connection, dictionaries, portion)
+        except CannotClean as error:
+            portion = _narrowed(connection, dictionaries, portion, error)
+            dictionaries.forget()  # what the failed runs put into the tables was rolled back
+
+
+def _narrowed(
+    connection: psycopg.Connection, dictionaries: Dictionaries, portion: Portion, error: CannotClean
+) -> Portion:
+    """Return what to try after a failure: fewer loads, or one load without its guilty rows; else raise it again."""
+    if len(error.load_ids) > 1:
+        return Portion(events_max=max(1, min(portion.events_max, error.rows) // 2))
+    (load_id,) = error.load_ids
+
+    def attempt(until: int, refused: Mapping[int, str]) -> None:
+        trial = Portion(events_max=1, load_id=load_id, until=until, refused=refused)
+        _run(connection, dictionaries, trial)
+
+    refused = {} if portion.refused else find_refused(error.rows, attempt)
+    if not refused:
+        raise error
+    log.warning("rows_refused", load_id=load_id, rows=len(refused), reasons=sorted(set(refused.values())))
+    return Portion(events_max=1, load_id=load_id, refused=refused)
+
+
+def _run(connection: psycopg.Connection, dictionaries: Dictionaries, portion: Portion) -> RunReport | None:
+    """Do one transaction, a trial's only to roll it back; raise CannotClean when a row is at fault."""
+    is_trial = portion.until is not None
+    with connection.transaction(force_rollback=is_trial):
+        claimed = connection.execute(
+            read_sql("processor.sql", "claim.sql"), {"events_max": portion.events_max, "load_id": portion.load_id}
+        ).fetchone()
         if claimed is None:
             return None
-        run_id, load_ids, loaded = claimed
+        run_id, load_ids, loaded, filled_ids = claimed
         if loaded:
             batch = {"run_id": run_id, "load_ids": load_ids, **_span(connection, load_ids)}
-            _clean(connection, dictionaries, batch)
+            try:
+                _clean(connection, dictionaries, batch, portion)
+            except Exception as error:
+                reason = fault_of(error)
+                if reason is None:
+                    raise
+                raise CannotClean(reason, filled_ids, loaded) from error
+        connection.execute(read_sql("processor.sql", "advance.sql"), {"load_ids": load_ids})
         counts: dict[str, int] = dict(
             connection.execute(
                 "select outcome, sum(events)::bigint from ops.audit where run_id = %s group by outcome",
                 (run_id,),
             ).fetchall()
         )
-        if sum(counts.values()) != loaded:
+        if sum(counts.values()) != loaded and not is_trial:
             raise AssertionError(f"run {run_id} accounts for {sum(counts.values())} of {loaded} loaded events")
     return RunReport(
         run_id,
@@ -164,11 +212,13 @@ def _span(connection: psycopg.Connection, load_ids: list[int]) -> dict[str, Any]
     return {"received_from": row[0], "received_until": row[1]}
 
 
-def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: dict[str, Any]) -> None:
+def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: dict[str, Any], portion: Portion) -> None:
     """Run the batch's statements in their order."""
     _ensure_dedup(connection, batch)
     for name in ("find_repeats.sql", "remember.sql", "insert_duplicates.sql", "insert_conflicts.sql"):
         connection.execute(read_sql("processor.sql", name), batch)
+    if not portion.is_whole:
+        _leave_out(connection, batch, portion)
     dictionaries.fill(connection, batch)
     _ensure_days(connection, batch)
     sessions.derive(connection, batch)
@@ -181,6 +231,15 @@ def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: di
     connection.execute("set local enable_nestloop = on")
     sessions.rewrite_touched(connection, batch)
     identities.link(connection)
+
+
+def _leave_out(connection: psycopg.Connection, batch: dict[str, Any], portion: Portion) -> None:
+    chosen = {
+        "until": portion.until,
+        "refused": list(portion.refused),
+        "details": list(portion.refused.values()),
+    }
+    connection.execute(read_sql("processor.sql", "leave_out.sql"), {**batch, **chosen})
 
 
 def _ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
@@ -196,8 +255,9 @@ def _ensure_days(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
     days = [
         day
         for (day,) in connection.execute(
-            "select distinct event_date from batch_timed where load_id = any(%(load_ids)s)"
-            " and received_at between %(received_from)s and %(received_until)s",
+            "select distinct event_date from batch_timed t where load_id = any(%(load_ids)s)"
+            " and received_at between %(received_from)s and %(received_until)s"
+            " and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)",
             batch,
         )
     ]

@@ -237,9 +237,9 @@ def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
 
 _TABLES: Final = (
     "raw.events", "clean.events", "clean.sessions", "clean.page_views", "clean.identities", "clean.user_agents",
-    "clean.channels", "clean.pages", "ops.identity_events", "ops.dedup", "ops.processed", "ops.runs", "ops.loads",
-    "ops.slots", "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
-    "ops.rule_files",
+    "clean.channels", "clean.pages", "ops.identity_events", "ops.dedup", "ops.processed", "ops.runs", "ops.finished",
+    "ops.loads", "ops.slots", "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates",
+    "ops.visitor_keys", "ops.rule_files",
 )  # fmt: skip
 _EMPTY: Final = (
     # Many partitions make every plan slow.

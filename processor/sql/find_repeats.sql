@@ -17,7 +17,7 @@ select i.part, i.tid, i.load_id, i.received_at, i.source, i.event_type, i.event_
     coalesce(d.content_hash, i.batch_content_hash) <> i.content_hash
 from incoming i
 left join lateral (
-    -- One probe of a small index per arrival day; days outside the window are dropped with their partitions.
+    -- One probe of an index per arrival week; weeks outside the window are dropped with their partitions.
     select d.received_at, d.content_hash
     from ops.dedup d
     where d.event_id = i.event_id and d.source = i.source

@@ -22,6 +22,7 @@ from uuid import UUID
 import psycopg
 
 from processor.books import Books, read_books
+from processor.checks import run_checks
 from tests.crash.processes import HOST, Machine, wait_until
 
 SOURCE: Final = "demo"
@@ -341,6 +342,7 @@ class Verdict:
                 "damaged segments",
                 "books that do not balance",
                 "books that are not final",
+                "checks that found something",
             )
         }
 
@@ -412,6 +414,9 @@ def judge(connection: psycopg.Connection, journals: Path) -> Verdict:
             verdict.found("loaded less often than acknowledged", event_id)
     _judge_ledger(connection, verdict)
     _judge_books(connection, verdict)
+    for outcome in run_checks(connection):
+        for offender in outcome.offenders:
+            verdict.found("checks that found something", f"{outcome.name}: {offender}")
     return verdict
 
 

@@ -28,6 +28,7 @@ from storage.spool.folder import OPEN, SEALED, SpoolFolder
 from storage.spool.frame import decode_meta
 from storage.spool.reader import read_segment
 from tests.builders import Road, fresh_database, on_road
+from tests.checks import assert_checks_are_clean
 from tests.conftest import free_port, make_template, without_fsync
 from tests.postgres15 import DebianPostgres
 
@@ -395,3 +396,10 @@ def road(database: str, tmp_path: Path) -> Iterator[Road]:
     """Yield the way from a spool of the test's own to the books, in an empty database."""
     with on_road(database, tmp_path / "spool") as opened:
         yield opened
+
+
+@pytest.fixture
+def checked(road: Road) -> Iterator[None]:
+    """Hold the tables to every check of `processor/checks` after the test."""
+    yield
+    assert_checks_are_clean(road.admin)

@@ -10,6 +10,7 @@ from contract.fingerprint import id_hash
 from processor.books import IDENTITIES, Books, ClientAccount, Difference, read_books
 from storage.spool.frame import Reject
 from tests.builders import Road, Sent, Spool, event, moment, new_id, today_us
+from tests.checks import assert_checks_are_clean
 
 NOON = today_us(12)
 MINUTE_US = 60_000_000
@@ -51,6 +52,7 @@ FIRST, SECOND = moment(NOON), moment(NOON + MINUTE_US)
 def test_a_day_with_everything_balances(day):
     """Accepted, rejected, duplicate and conflict: every account of every source, and no difference."""
     books = day.books()
+    assert_checks_are_clean(day.admin)
     assert (books.balanced, books.differences, books.identities) == (True, [], BALANCED)
     assert books.totals == {
         "web": {

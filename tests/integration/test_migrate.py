@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from contract.errors import SchemaTooNew
-from storage.migrate import applied, available, migrate, pending
+from storage.migrate import _RECORDS, applied, available, migrate, pending
 from storage.postgres import connect
 from tests.builders import fresh_database
 
@@ -89,6 +89,30 @@ def test_a_failed_migration_leaves_nothing(postgres, template, monkeypatch):
         assert list(migrate(connection)) == []
 
 
+def test_what_was_remembered_by_days_is_remembered_by_weeks(postgres):
+    """Migration 8 regroups the deduplication state; what waits and what is finished it finds in the ledger."""
+    with fresh_database(postgres, "template1") as dsn, connect(dsn) as connection:
+        migrations = {number: sql for number, _, sql in available()}
+        connection.execute(_RECORDS.encode())
+        for number in (1, 2, 3):
+            connection.execute(migrations[number].encode())
+        days = "generate_series(current_date - 20, current_date, '1 day') as day"
+        connection.execute(f"select ops.ensure_dedup_partition(day::date) from {days}")
+        connection.execute(f"insert into ops.dedup select day, gen_random_uuid(), 'web', 1, day from {days}")
+        connection.execute(
+            "insert into ops.loads select gen_random_uuid(), 0, n, n, '', 1, 5, 0, 5, 0, 5, 0, 0, 0, now(), false, false, 0"
+            " from generate_series(1, 3) as n"
+        )
+        connection.execute("insert into ops.runs (loads, loaded) values (1, 5)")
+        connection.execute("insert into ops.processed select 2, run_id from ops.runs")
+        before = connection.execute("select * from ops.dedup order by arrived").fetchall()
+        connection.execute(migrations[8].encode())
+        assert connection.execute("select * from ops.dedup order by arrived").fetchall() == before
+        assert connection.execute("select load_id, loaded from ops.waiting order by 1").fetchall() == [(1, 5), (3, 5)]
+        parts = "select count(*) from pg_inherits where inhparent = 'ops.dedup'::regclass"
+        assert connection.execute(parts).fetchone()[0] in (3, 4)
+
+
 # Roles
 
 
@@ -135,9 +159,11 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
         "ops.visitor_keys": "insert select",
         "ops.dead_letters": "insert select",
         "ops.identity_events": "insert select update",
+        "ops.finished": "insert select update",
     }
     assert {table for table, rights in found.items() if rights == "select"} == {
         "raw.events", "ops.loads", "ops.slots", "ops.clients", "ops.rejected", "ops.slot_progress", "ops.watermark",
+        "ops.waiting", "ops.migrations",
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Cleaning: duplicates, conflicts, clocks, enrichment; all of a batch or nothing of it."""
 
+import os
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -10,11 +12,14 @@ import pytest
 
 from contract.event import StoredContext
 from contract.fingerprint import HASH_MODULUS, id_hash
-from processor.run import Processor
+from processor.dictionaries import Dictionaries
+from processor.enrich import ChannelRules
+from processor.run import Processor, process_batch
 from processor.settings import ProcessSettings
 from storage.postgres import connect, read_sql
 from tests.builders import DAY_US, KST, Road, Sent, event, eventually, moment, today_us
 
+pytestmark = pytest.mark.usefixtures("checked")
 NOON = today_us(12)
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -388,8 +393,8 @@ def test_the_device_comes_from_the_user_agent_and_the_apps_own_words(road):
 
 def everything(road: Road) -> dict[str, list]:
     tables = (
-        "clean.events", "clean.sessions", "ops.runs", "ops.processed", "ops.dedup", "ops.duplicates", "ops.audit",
-        "ops.dead_letters", "ops.visitor_keys",
+        "clean.events", "clean.sessions", "ops.runs", "ops.processed", "ops.waiting", "ops.finished", "ops.dedup", "ops.duplicates",
+        "ops.audit", "ops.dead_letters", "ops.visitor_keys",
     )  # fmt: skip
     return {t: sorted(road.values(f"select to_jsonb(t)::text from {t} t")) for t in tables}
 
@@ -425,6 +430,17 @@ def test_loads_are_claimed_whole_and_oldest_first(road):
     assert [(r.loads, r.clean) for r in reports] == [(2, 8), (2, 8), (1, 4)]
     claimed = road.values("select load_id from ops.processed order by run_id, load_id")
     assert claimed == sorted(claimed)
+
+
+def test_a_ledger_on_which_much_waits_is_cleaned_in_runs_of_a_thousand(road):
+    """After days without a processor, or of idle slots: no run reads all that waits."""
+    road.admin.execute(
+        "insert into ops.loads (spool_id, slot, segment, content_sha256, frames, received, rejected, accepted,"
+        " accepted_hash_sum, loaded, loaded_hash_sum, dead_lettered, damaged, until, final, recovered, torn_bytes)"
+        " select gen_random_uuid(), 0, 1, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, now(), true, false, 0 from generate_series(1, 2300)"
+    )
+    assert [report.loads for report in road.process()] == [1000, 1000, 300]
+    assert road.values("select count(*) from ops.waiting") == [0]
 
 
 def test_a_load_committed_late_is_not_skipped(road):
@@ -464,6 +480,48 @@ def test_an_interrupted_run_leaves_nothing_half_written(road, table):
     road.processor = eventually(Processor(ProcessSettings(), road.dsn)._connect)
     [report] = road.process()
     assert (report.clean, report.duplicates) == (2, 1)
+    assert road.books().balanced
+
+
+class Mortal(psycopg.Connection):
+    """A processor's connection that is gone before its n-th statement, as when the process dies there."""
+
+    statements_left: int
+
+    def execute(self, *arguments, **more):
+        self.statements_left -= 1
+        if self.statements_left < 0:
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+        return super().execute(*arguments, **more)
+
+
+def test_a_processor_that_dies_at_any_statement_leaves_nothing_half_written(road):
+    """Its life ends before the first, the second, … statement of a run with every outcome: all or nothing, each time."""
+    twice, clicked = event(), event(click_text="A")
+    road.send(Sent([twice], at_us=NOON))
+    conflict = msgspec.structs.replace(clicked, click_text="B")
+    road.spool.write(Sent([event(), clicked, twice, conflict, event(session_id="s")], at_us=NOON + 1))
+    road.load()
+    before = everything(road)
+    road.processor.close()
+    deaths = 0
+    while True:
+        with Mortal.connect(road.dsn, autocommit=True) as mortal:
+            mortal.statements_left = 3 + deaths
+            for setup in (
+                "set role sillok_processor",
+                *(read_sql("processor.sql", n) for n in ("session.sql", "timed.sql")),
+            ):
+                mortal.execute(setup.encode())
+            try:
+                report = process_batch(mortal, Dictionaries(ChannelRules.load()), 50_000)
+                break
+            except psycopg.OperationalError:
+                deaths += 1
+        assert everything(road) == before
+    assert deaths > 15
+    assert (report.clean, report.duplicates, report.dead_lettered) == (3, 1, 1)
     assert road.books().balanced
 
 

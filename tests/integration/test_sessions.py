@@ -15,6 +15,7 @@ from contract.event import StoredEvent
 from tests.builders import KST, Road, Sent, event, moment, new_id, today_us
 from tests.plain import cut
 
+pytestmark = pytest.mark.usefixtures("checked")
 S = 1_000_000
 MINUTE = 60 * S
 HOUR = 60 * MINUTE

@@ -79,6 +79,21 @@ def test_content_hash_ignores_the_order_of_keys():
     assert content_hash(one) == content_hash(other)
 
 
+@pytest.mark.parametrize("whole", [0, 1, -7, 100_000, 2**53])
+def test_content_hash_ignores_how_a_whole_number_was_written(whole):
+    """1, 1.0 and 1e0 are one number, wherever they stand; a fraction and a number in quotes are others."""
+    one = content_hash(_event(props={"a": whole, "b": [{"c": whole}]}))
+    assert content_hash(_event(props={"a": float(whole), "b": [{"c": float(whole)}]})) == one
+    for other in (whole + 0.5 if abs(whole) < 2**52 else whole - 1.0, str(whole), bool(whole)):
+        assert content_hash(_event(props={"a": other, "b": [{"c": whole}]})) != one
+
+
+@pytest.mark.parametrize("huge", [1e300, -1e300, 2.0**60, float(2**64)])
+def test_content_hash_takes_any_number(huge):
+    """What no integer of 64 bits holds is hashed as it is."""
+    assert content_hash(_event(props={"a": huge})) == content_hash(_event(props={"a": huge}))
+
+
 def test_content_hash_minds_the_order_of_lists():
     """A list in another order is another list."""
     assert content_hash(_event(props={"a": [1, 2]})) != content_hash(_event(props={"a": [2, 1]}))
