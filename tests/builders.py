@@ -235,8 +235,11 @@ def on_road(dsn: str, spool: Path) -> Iterator["Road"]:
 _TABLES: Final = (
     "raw.events", "clean.events", "clean.sessions", "ops.dedup", "ops.processed", "ops.runs", "ops.loads", "ops.slots",
     "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates", "ops.visitor_keys",
+    "ops.close_counts", "ops.closes",
 )  # fmt: skip
 _EMPTY: Final = (
+    # Closes are never removed, but for this.
+    "set local session_replication_role = replica",
     # Many partitions make every plan slow.
     """do $$
 declare child regclass;
