@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -22,12 +21,11 @@ from commands.children import stop_with_signals, stop_with_stdin
 from commands.database import find_dsn, find_migrated_dsn
 from commands.demo import run_demo
 from commands.doctor import examine
+from commands.reconcile import add_arguments, reconcile
 from commands.report import print_books
 from commands.settings import Settings, load_settings, refuse_database_credentials
 from commands.up import Installation
-from contract.calendar import SEOUL
 from contract.errors import SillokError, UsageError
-from processor.books import read_books
 from processor.run import Processor
 from storage.embedded import running_dsn
 from storage.loader import Loader
@@ -110,27 +108,12 @@ def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
-    range_from, range_until = _range(options)
-    dsn = find_migrated_dsn(settings, "process")
-    with connect(dsn, role="sillok_processor", application="sillok reconcile") as connection:
-        books = read_books(connection, range_from, range_until)
+    books = reconcile(settings, options)
     if options.json:
         _write_json(books)
     else:
         print_books(books, _console())
-    return OK if books.balanced else PROBLEM
-
-
-def _range(options: argparse.Namespace) -> tuple[datetime, datetime]:
-    """Return whole minutes: a day (default today, Korean time), or from … until."""
-    day = options.day or datetime.now(SEOUL).replace(hour=0, minute=0, second=0, microsecond=0)
-    range_from = options.range_from or day
-    range_until = options.range_until or (
-        day + timedelta(days=1) if options.range_from is None else datetime.now(SEOUL)
-    )
-    if range_until <= range_from:
-        raise UsageError("--until must be later than --from")
-    return range_from.replace(second=0, microsecond=0), range_until.replace(second=0, microsecond=0)
+    return OK if books.holds else PROBLEM
 
 
 def _doctor(settings: Settings, options: argparse.Namespace) -> int:
@@ -171,15 +154,6 @@ def _demo(settings: Settings, _options: argparse.Namespace) -> int:
 def _console() -> Console:
     """Return the terminal; where there is none, tables may be wide."""
     return Console() if sys.stdout.isatty() else Console(width=120)
-
-
-def _moment(text: str) -> datetime:
-    """Read a day or a time; without an offset it is Korean."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-09-21 or 2026-09-21T13:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=SEOUL)
 
 
 def _add_keys(command: argparse.ArgumentParser) -> None:
@@ -227,11 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         ("process", _process, "run the processor: raw.events into clean"),
     ):
         add(name, run, help_).add_argument("--once", action="store_true", help="stop when nothing is left to do")
-    reconcile = add("reconcile", _reconcile, "print the books of a day or a range; exit 0 only when they balance")
-    reconcile.add_argument("--day", type=_moment, metavar="DATE", help="a Korean day (default: today)")
-    reconcile.add_argument("--from", dest="range_from", type=_moment, metavar="TIME", help="start, inclusive")
-    reconcile.add_argument("--until", dest="range_until", type=_moment, metavar="TIME", help="end, exclusive")
-    reconcile.add_argument("--json", action="store_true", help="print JSON")
+    add_arguments(add("reconcile", _reconcile, "print the books of a day or a range; exit 0 only when they balance"))
     add("migrate", _migrate, "bring the database's schema up to date")
     add("doctor", _doctor, "check everything and say what to do").add_argument(
         "--json", action="store_true", help="print JSON"

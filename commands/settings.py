@@ -61,6 +61,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     load: LoadSettings = LoadSettings()
     process: ProcessSettings = ProcessSettings()
     migrate: DatabaseSettings = DatabaseSettings()
+    expect: DatabaseSettings = DatabaseSettings()
+    """Where `sillok reconcile --expect FILE.sql` asks what should have happened: the firm's own system."""
 
     def spool_folder(self) -> Path:
         """Return where the spool is."""
@@ -139,7 +141,8 @@ def _value(text: str) -> Any:
 
 def refuse_database_credentials(settings: Settings, environment: Mapping[str, str]) -> None:
     """Raise SettingsError when the collector, which attackers may reach, could know where the database is."""
-    found = [f"[{section}] dsn" for section in ("load", "process", "migrate") if getattr(settings, section).dsn]
+    sections = ("load", "process", "migrate", "expect")
+    found = [f"[{section}] dsn" for section in sections if getattr(settings, section).dsn]
     found += [name for name in _LIBPQ if environment.get(name)]
     if found:
         raise SettingsError(
@@ -150,4 +153,7 @@ def refuse_database_credentials(settings: Settings, environment: Mapping[str, st
 
 def without_databases(settings: Settings) -> Settings:
     """Return the settings as the collector may see them."""
-    return msgspec.structs.replace(settings, load=LoadSettings(), process=ProcessSettings(), migrate=DatabaseSettings())
+    nowhere = DatabaseSettings()
+    return msgspec.structs.replace(
+        settings, load=LoadSettings(), process=ProcessSettings(), migrate=nowhere, expect=nowhere
+    )

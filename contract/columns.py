@@ -197,4 +197,23 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.identity_events.period": "The ten minutes it is the first event of; the moment of a login or logout.",
     "ops.identity_events.customer_id": "The customer that was named; empty when none was.",
     "ops.identity_events.event_time": "When it happened.",
+    "ops.closes.kind": "`received_day`: the day of `received_at`; `event_day`: the day of `event_time`.",
+    "ops.closes.day": "The Korean calendar day that was closed.",
+    "ops.closes.revision": "0 for the first close of the day; every restatement of an event day is one more.",
+    "ops.closes.received_until": "The watermark at the close: everything received before it is in the figures.",
+    "ops.closes.digest": "SHA-256 of the close and its counts: to be kept elsewhere, and held against them later.",
+    "ops.closes.closed_at": "When the close was made.",
+    "ops.closes.closed_by": "The database user who made it.",
+    "ops.close_counts.kind": "The close it belongs to: `received_day` or `event_day`.",
+    "ops.close_counts.day": "The day of the close it belongs to.",
+    "ops.close_counts.revision": "The revision of the close it belongs to.",
+    "ops.close_counts.event_type": "Kind of behaviour; empty where the stage does not know it.",
+    "ops.close_counts.account": (
+        "What was counted: `stage.outcome` for a stage's own count, `table.…` for the rows that a table held."
+    ),
+    "ops.close_counts.events": "How many.",
+    "ops.close_counts.hash_sum": "Sum of their id hashes, modulo 2^64.",
+    "ops.close_counts.content_sum": (
+        "Sum of the hashes of the rows' contents, modulo 2^64; 0 for accounts that are no table's."
+    ),
 }

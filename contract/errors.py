@@ -9,12 +9,14 @@ SillokError
 │   ├── PortInUse
 │   ├── FolderNotWritable
 │   ├── DatabaseRefused
+│   ├── ExpectationsBroken
 │   └── SchemaTooNew
 ├── RefusedRequest          an HTTP answer that is not 200, from the one table in `wire`
 ├── SpoolError
 │   ├── SpoolUnavailable    full, failed, busy or closing: 503, the client waits
 │   ├── SpoolFormatError    a file that this version cannot read
 │   └── SegmentChanged      the name of a loaded segment with other contents
+├── BooksStayOpen           a day that cannot be closed yet; the message says why
 └── DatabaseUnavailable     passing: the loader and the processor wait and try again
 """
 
@@ -62,6 +64,10 @@ class DatabaseRefused(UsageError):
     """PostgreSQL refused the connection for a reason that waiting does not mend; check the DSN."""
 
 
+class ExpectationsBroken(UsageError):
+    """The file of what should have happened has an error; the message names the line and the reason."""
+
+
 class SchemaTooNew(UsageError):
     """The database has migrations this version does not know; install the newer Sillok."""
 
@@ -85,6 +91,10 @@ class SpoolFormatError(SpoolError):
 
 class SegmentChanged(SpoolError):
     """A segment has the name of one already loaded but other contents; it is kept and not loaded."""
+
+
+class BooksStayOpen(SillokError):
+    """The day cannot be closed: it is not over, not final, or does not balance."""
 
 
 class DatabaseUnavailable(SillokError):

@@ -2,81 +2,75 @@
 
     received = accepted + rejected                                   by minute and source
     accepted = loaded + dead_lettered + damaged                      by minute, source and type
-    loaded   = clean + duplicate + dead_lettered + discarded + erased + pending
+    loaded   = clean + duplicate + dead_lettered + discarded + erased + purged + pending
 
-Each stage's count is also held against the table it counted, so that a row removed or added later is
-found. A minute is final once the watermark has passed its end; until then it is shown as open.
+Each stage's count is also held against the table it counted, against the ledger's row of its load or run, and,
+once the day is closed, against the close, so that a row removed, added or changed later is found; see
+`equations.py` for the identities and `closes.py` for the closes. A minute is final once the watermark has passed
+its end; until then it is shown as open.
 """
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from msgspec import Struct
 
-from contract.fingerprint import HASH_MODULUS
+from contract.calendar import SEOUL
+from contract.errors import BooksStayOpen
+from processor.clients import ClientAccount, read_clients
+from processor.closes import (
+    Close,
+    Figures,
+    Restatement,
+    check_digest,
+    check_event_day,
+    check_received,
+    day_range,
+    event_figures,
+    read_closes,
+    received_figures,
+    restatements,
+    write_close,
+)
+from processor.equations import (
+    IDENTITIES,
+    LEDGERS,
+    NAMES,
+    Accounts,
+    Difference,
+    by_minute,
+    by_source,
+    by_type,
+    find_differences,
+)
+from processor.outside import Outside
 from storage.postgres import read_sql
 
-Count = tuple[int, int]
-Cell = tuple[datetime, str, str]
-_NOTHING: Final[Count] = (0, 0)
+__all__ = ["IDENTITIES", "Books", "ClientAccount", "Close", "Difference", "Slot", "close_day", "read_books"]
+
 _MINUTE: Final = timedelta(minutes=1)
+STALLED_AFTER: Final = timedelta(minutes=5)
 
 
-class Identity(Struct, frozen=True):
-    """One equation of the books: the sum of `left` equals the sum of `right`, in every cell."""
+class Slot(Struct, frozen=True):
+    """How far one writer's segments are loaded and processed."""
 
-    name: str
-    left: tuple[str, ...]
-    right: tuple[str, ...]
-    by_type: bool = True
-    hashed: bool = True
+    spool_id: UUID
+    slot: int
+    last_segment: int
+    """The highest number a loader has seen on the disk."""
+    finished_segment: int
+    """The last one up to which everything is loaded and processed."""
+    until: datetime | None
+    is_closed: bool
+    waits_for: str
+    """For what its watermark waits: `nothing`, `loader`, `processor`, or a `gap`: the next number is missing."""
 
-
-IDENTITIES: Final = (
-    Identity("received = accepted + rejected", ("spool.received",), ("spool.accepted", "spool.rejected"),
-             by_type=False, hashed=False),
-    # What recovery found damaged was accepted too, but in no valid frame.
-    Identity("accepted = loaded + dead-lettered + damaged", ("spool.accepted", "spool.damaged"),
-             ("load.loaded", "load.dead_lettered", "load.damaged")),
-    Identity("lost groups = written off", ("spool.lost_groups",), ("operator.lost_groups",), hashed=False),
-    Identity("loaded = clean + duplicate + dead-lettered + discarded + erased + pending", ("load.loaded",),
-             ("process.clean", "process.duplicate", "process.dead_lettered", "operator.discarded", "operator.erased",
-              "pending")),
-    Identity("rejected = rows of ops.rejected", ("spool.rejected",), ("table.rejected",), by_type=False, hashed=False),
-    Identity("loaded = rows of raw.events", ("load.loaded",), ("table.raw",)),
-    Identity("clean = rows of clean.events", ("process.clean",), ("table.clean",)),
-    Identity("duplicate = rows of ops.duplicates", ("process.duplicate",), ("table.duplicates",)),
-    Identity("dead-lettered = rows of ops.dead_letters", ("load.dead_lettered", "process.dead_lettered"),
-             ("table.dead_letters_load", "table.dead_letters_process")),
-)  # fmt: skip
-
-
-class Difference(Struct, frozen=True):
-    """One cell in which an identity does not hold."""
-
-    identity: str
-    minute: datetime
-    source: str
-    event_type: str
-    left: Count
-    right: Count
-    final: bool
-
-
-class ClientAccount(Struct, frozen=True):
-    """What the SDK instances of one app version say of themselves, beside what arrived."""
-
-    source: str
-    platform: str
-    app_version: str
-    instances: int
-    created: int
-    arrived: int
-    dropped: int
-    pending: int
-    vanished: int
+    def __str__(self) -> str:
+        return f"{str(self.spool_id)[:8]}.{self.slot}.{self.finished_segment + 1}"
 
 
 class Books(Struct, kw_only=True):
@@ -84,75 +78,232 @@ class Books(Struct, kw_only=True):
 
     range_from: datetime
     range_until: datetime
+    read_at: datetime
     finished_until: datetime | None
     """The watermark: everything received before it is loaded and processed."""
     final: bool
+    stalled: bool
+    """The range is not final and its watermark stands still, for longer than loading and cleaning take."""
     balanced: bool
     totals: dict[str, dict[str, int]]
     """Source → account → events."""
+    minutes: list[tuple[datetime, dict[str, int]]]
+    """Each minute with its accounts, over all sources."""
     identities: dict[str, bool]
     differences: list[Difference]
+    slots: list[Slot]
+    closes: list[Close]
+    restatements: list[Restatement]
+    raw_gone: list[date]
+    """Closed days whose raw rows are past their retention: held against the close instead."""
     clients: list[ClientAccount]
+    written: list[Close] = []
+    """The closes that were made just now."""
+    outside: list[Outside] = []
+    """What should have happened by somebody else's count, where it was given."""
+    outside_tolerance: str = ""
+    outside_left_out: int = 0
+    """Expectations of other days than those of the range."""
+
+    @property
+    def holds(self) -> bool:
+        """Everything agrees that can be known now: a processor that stands still is not a balance."""
+        return self.balanced and not self.stalled and all(row.holds for row in self.outside)
 
 
 def read_books(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> Books:
     """Recount a range; whole minutes, from inclusive, until exclusive."""
-    parameters = {"from": range_from, "until": range_until}
     with connection.transaction():
         # One snapshot for all accounts: otherwise a load committed in between would look like a difference.
         connection.execute("set transaction isolation level repeatable read read only")
-        rows = connection.execute(read_sql("processor.sql", "books.sql"), parameters).fetchall()
-        finished_until, all_final = connection.execute(
-            "select finished_until, all_final from ops.watermark"
-        ).fetchone() or (None, None)
-        clients = connection.execute(read_sql("processor.sql", "client_account.sql"), parameters).fetchall()
-    accounts: dict[Cell, dict[str, Count]] = {}
-    for minute, source, event_type, account, events, hash_sum in rows:
-        accounts.setdefault((minute, source, event_type), {})[account] = (events, int(hash_sum))
+        return _read(connection, range_from, range_until)[0]
 
-    def is_final(minute: datetime) -> bool:
-        return bool(all_final) or (finished_until is not None and minute + _MINUTE <= finished_until)
 
-    differences = [d for identity in IDENTITIES for d in _differences(identity, accounts, is_final)]
-    differences += [
-        Difference("pending = 0 in a final minute", *cell, found["pending"], _NOTHING, final=True)
-        for cell, found in sorted(accounts.items())
-        if found.get("pending", _NOTHING)[0] and is_final(cell[0])
+def close_day(connection: psycopg.Connection, day: date) -> list[Close]:
+    """Close a received day and the event days it touched; return what was written, nothing the second time.
+
+    Raises BooksStayOpen when the day is not over, not final, or does not balance.
+    """
+    start, end = day_range(day)
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        books, accounts = _read(connection, start, end)
+        if books.read_at < end:
+            raise BooksStayOpen(f"{day} is not over yet")
+        if not books.final:
+            raise BooksStayOpen(f"{day} is not final: {waiting_for(books)}")
+        if not books.balanced:
+            raise BooksStayOpen(f"the books of {day} do not balance: look at `sillok reconcile --day {day}` first")
+        known_until = max(end, _known_until(books.slots, books.finished_until) or end)
+        written: list[Close] = []
+        if not any(close.kind == "received_day" for close in books.closes):
+            figures = received_figures(connection, day, by_type(accounts, lambda _: True))
+            written.append(write_close(connection, "received_day", day, 0, known_until, figures))
+        for event_day in _event_days(connection, day):
+            written += _close_event_day(connection, event_day, known_until)
+    return written
+
+
+def waiting_for(books: Books) -> str:
+    """Say in a sentence what the watermark waits for."""
+    waits = {
+        "gap": "segment {} was never loaded, later ones were: find its file, or write it off",
+        "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
+        "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
+    }
+    said = [waits[slot.waits_for].format(slot) for slot in books.slots if _holds(slot, books.range_until)]
+    return "; ".join(said) or "no slot has finished anything"
+
+
+def _holds(slot: Slot, moment: datetime) -> bool:
+    return slot.waits_for != "nothing" and (slot.until is None or slot.until < moment)
+
+
+def _close_event_day(connection: psycopg.Connection, day: date, received_until: datetime) -> list[Close]:
+    """Close an event day, or restate it when its figures are others by now."""
+    known = read_closes(connection, "event_day", day, day)
+    if known:
+        # Slots that start again pull the watermark back; what was counted once stays in.
+        received_until = max(received_until, known[-1][0].received_until)
+    figures = event_figures(connection, day, received_until)
+    if known and known[-1][1] == figures:
+        return []
+    return [write_close(connection, "event_day", day, len(known), received_until, figures)]
+
+
+def _event_days(connection: psycopg.Connection, day: date) -> list[date]:
+    """Return the day itself, and the closed event days on which something happened that was received on it."""
+    start, end = day_range(day)
+    touched = connection.execute(
+        "select distinct event_date from clean.events where received_at >= %s and received_at < %s"
+        " and event_date in (select day from ops.closes where kind = 'event_day')",
+        (start, end),
+    )
+    return sorted({day, *(found for (found,) in touched)})
+
+
+def _read(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> tuple[Books, Accounts]:
+    parameters = {"from": range_from, "until": range_until}
+    accounts: Accounts = {}
+    for name in ("books.sql", "changed.sql"):
+        for row in connection.execute(read_sql("processor.sql", name), parameters):
+            minute, source, event_type, account, events, hash_sum = row
+            accounts.setdefault((minute, source, event_type), {})[account] = (events, int(hash_sum))
+    finished_until, all_final, read_at = connection.execute(
+        "select finished_until, all_final, now() from ops.watermark"
+    ).fetchone() or (None, False, range_until)
+    slots = [Slot(*row) for row in connection.execute(read_sql("processor.sql", "slots.sql"))]
+
+    def is_final(moment: datetime) -> bool:
+        return bool(all_final) or (finished_until is not None and moment <= finished_until)
+
+    days = _whole_days(range_from, range_until)
+    closes = [found for kind in ("received_day", "event_day") for found in _closes(connection, kind, days)]
+    raw_gone = _raw_gone(connection, [close.day for close, _ in closes if close.kind == "received_day"])
+    differences = [
+        *find_differences(
+            accounts,
+            lambda minute: is_final(minute + _MINUTE),
+            lambda minute: minute.astimezone(SEOUL).date() not in raw_gone,
+        ),
+        *(
+            Difference(LEDGERS, minute, "", "", (a, int(a_sum)), (b, int(b_sum)), is_final(minute + _MINUTE), what)
+            for minute, what, a, a_sum, b, b_sum in connection.execute(
+                read_sql("processor.sql", "ledgers.sql"), parameters
+            )
+        ),
+        *_against_closes(connection, accounts, closes, raw_gone),
     ]
     failed = {difference.identity for difference in differences}
-    return Books(
+    final = is_final(range_until)
+    due = min(range_until, read_at) - STALLED_AFTER
+    books = Books(
         range_from=range_from,
         range_until=range_until,
+        read_at=read_at,
         finished_until=finished_until,
-        final=bool(all_final) or (finished_until is not None and range_until <= finished_until),
+        final=final,
+        stalled=not final and range_from < due and any(_holds(slot, due) for slot in slots),
         balanced=not differences,
-        totals=_totals(accounts),
-        identities={identity.name: identity.name not in failed for identity in IDENTITIES},
+        totals=by_source(accounts),
+        minutes=list(by_minute(accounts)),
+        identities={name: name not in failed for name in NAMES},
         differences=differences,
-        clients=[ClientAccount(*row) for row in clients],
+        slots=slots,
+        closes=[close for close, _ in closes],
+        restatements=_restated(connection, closes, slots, finished_until),
+        raw_gone=raw_gone,
+        clients=read_clients(connection, range_from, range_until),
     )
+    return books, accounts
 
 
-def _differences(identity: Identity, accounts: dict[Cell, dict[str, Count]], is_final: Any) -> Iterator[Difference]:
-    cells: dict[Cell, tuple[Count, Count]] = {}
-    for (minute, source, event_type), found in accounts.items():
-        cell = (minute, source, event_type if identity.by_type else "")
-        left, right = cells.get(cell, (_NOTHING, _NOTHING))
-        cells[cell] = (_sum(left, found, identity.left), _sum(right, found, identity.right))
-    for cell, (left, right) in sorted(cells.items()):
-        if left[0] != right[0] or (identity.hashed and left[1] != right[1]):
-            yield Difference(identity.name, *cell, left, right, final=is_final(cell[0]))
+def _known_until(slots: list[Slot], finished_until: datetime | None) -> datetime | None:
+    """Return the moment before which everything received is processed: of closed slots, that of the last event too."""
+    if finished_until is None or not all(slot.is_closed for slot in slots):
+        return finished_until
+    return finished_until + timedelta(microseconds=1)
 
 
-def _sum(start: Count, found: dict[str, Count], names: tuple[str, ...]) -> Count:
-    parts = [start, *(found.get(name, _NOTHING) for name in names)]
-    return sum(p[0] for p in parts), sum(p[1] for p in parts) % HASH_MODULUS
+def _whole_days(range_from: datetime, range_until: datetime) -> list[date]:
+    """Return the Korean days that lie wholly in the range."""
+    first = (range_from.astimezone(SEOUL) + timedelta(days=1, microseconds=-1)).date()
+    days = (range_until.astimezone(SEOUL).date() - first).days
+    return [first + timedelta(days=n) for n in range(days)]
 
 
-def _totals(accounts: dict[Cell, dict[str, Count]]) -> dict[str, dict[str, int]]:
-    totals: dict[str, dict[str, int]] = {}
-    for (_, source, _), found in accounts.items():
-        by_account = totals.setdefault(source, {})
-        for account, (events, _) in found.items():
-            by_account[account] = by_account.get(account, 0) + events
-    return totals
+def _closes(connection: psycopg.Connection, kind: Any, days: list[date]) -> list[tuple[Close, Figures]]:
+    return read_closes(connection, kind, days[0], days[-1]) if days else []
+
+
+def _raw_gone(connection: psycopg.Connection, closed: list[date]) -> list[date]:
+    """Return the closed days whose partition of raw.events was dropped."""
+    return [
+        day
+        for (day,) in connection.execute(
+            "select day from unnest(%s::date[]) as day"
+            " where to_regclass('raw.events_' || to_char(day, 'YYYYMMDD')) is null order by day",
+            (closed,),
+        )
+    ]
+
+
+def _against_closes(
+    connection: psycopg.Connection, accounts: Accounts, closes: list[tuple[Close, Figures]], raw_gone: list[date]
+) -> Iterator[Difference]:
+    """Yield what a closed day has lost, gained or changed since its close."""
+    last_revision = {close.day: close.revision for close, _ in closes if close.kind == "event_day"}
+    for close, figures in closes:
+        yield from check_digest(close, figures)
+        if close.kind == "received_day":
+            in_day: Callable[[datetime], bool] = lambda minute, day=close.day: minute.astimezone(SEOUL).date() == day  # type: ignore[misc]  # noqa: E731
+            now = received_figures(connection, close.day, by_type(accounts, in_day))
+            yield from check_received(close, figures, now, has_raw=close.day not in raw_gone)
+        elif close.revision == last_revision[close.day]:
+            moved = connection.execute(
+                "select distinct source, event_type from ops.audit where stage = 'operator' and counted_at >= %s",
+                (close.closed_at,),
+            ).fetchall()
+            now = event_figures(connection, close.day, close.received_until)
+            yield from check_event_day(close, figures, now, set(moved))
+
+
+def _restated(
+    connection: psycopg.Connection,
+    closes: list[tuple[Close, Figures]],
+    slots: list[Slot],
+    finished_until: datetime | None,
+) -> list[Restatement]:
+    """Return every restatement of these event days, and what the next close will restate."""
+    found: list[Restatement] = []
+    last: dict[date, Figures] = {}
+    counted: dict[date, datetime] = {}
+    for close, figures in closes:
+        if close.kind == "event_day":
+            if close.revision:
+                found += restatements(close.day, close.revision, close.closed_at, last[close.day], figures)
+            last[close.day], counted[close.day] = figures, close.received_until
+    for day, figures in last.items():
+        until = max(counted[day], _known_until(slots, finished_until) or counted[day])
+        found += restatements(day, 0, None, figures, event_figures(connection, day, until))
+    return found

@@ -200,6 +200,7 @@ def test_a_text_in_the_environment_may_look_like_a_number(tmp_path: Path, sillok
         (["lod"], ["'lod'", "'load'", "'up'"]),
         (["load", "--twice"], ["--twice"]),
         (["reconcile", "--day", "yesterday"], ["'yesterday'", "write 2026-09-21"]),
+        (["reconcile", "--close", "yesterday"], ["'yesterday'", "write 2026-09-21"]),
     ],
 )
 def test_a_wrong_command_line_is_answered_with_the_usage_and_one_sentence(
@@ -220,6 +221,24 @@ def test_an_empty_range_is_refused(sillok_here: Command):
     )
 
     assert_refused(result, "--until", "--from")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--expect", "orders.csv"], ["orders.csv, line 3", "`expected` is no whole number"]),
+        (["--expect", "absent.csv"], ["absent.csv", "No such file"]),
+        (["--tolerance", "half"], ["--tolerance", "0.5%"]),
+        (["--close", "2026-09-21", "--day", "2026-09-22"], ["--close", "leave out --day"]),
+    ],
+)
+def test_what_reconcile_is_given_must_be_readable(
+    tmp_path: Path, sillok_here: Command, arguments: list[str], words: list[str]
+):
+    rows = "event_date,event_type,expected\n2026-09-21,click,1\n2026-09-22,click,many\n"
+    (tmp_path / "orders.csv").write_text(rows, encoding="utf-8")
+
+    assert_refused(sillok_here("reconcile", *arguments, SILLOK_PROCESS_DSN="host=/nowhere"), *words)
 
 
 # Ports and folders

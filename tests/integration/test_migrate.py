@@ -160,6 +160,8 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
         "ops.dead_letters": "insert select",
         "ops.identity_events": "insert select update",
         "ops.finished": "insert select update",
+        "ops.closes": "insert select",
+        "ops.close_counts": "insert select",
     }
     assert {table for table, rights in found.items() if rights == "select"} == {
         "raw.events", "ops.loads", "ops.slots", "ops.clients", "ops.rejected", "ops.slot_progress", "ops.watermark",
