@@ -1,0 +1,23 @@
+"""`sillok process`: `raw.events` into `clean`."""
+
+import argparse
+
+from commands.children import stop_event
+from commands.database import find_migrated_dsn
+from commands.settings import Settings
+from commands.terminal import OK
+from processor.run import Processor
+
+HELP = "run the processor: raw.events into clean"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Say when to stop."""
+    command.add_argument("--once", action="store_true", help="stop when nothing is left to do")
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Clean until told to stop."""
+    stop = stop_event(with_stdin=options.settings_from_stdin)
+    Processor(settings.process, find_migrated_dsn(settings, "process")).run(stop, once=options.once)
+    return OK
