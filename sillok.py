@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from collector_server.stdin import read_line
-from commands import demo, doctor, keys, load, migrate, process, reconcile, serve, up
+from commands import dead_letters, demo, doctor, keys, load, migrate, process, reconcile, serve, spool, up
 from commands.settings import Settings, load_settings
 from commands.terminal import PROBLEM, WRONG, Command
 from contract.errors import SillokError, UsageError
@@ -21,6 +21,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "load": load,
     "process": process,
     "reconcile": reconcile,
+    "dead-letters": dead_letters,
+    "spool": spool,
     "migrate": migrate,
     "doctor": doctor,
     "keys": keys,

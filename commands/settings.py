@@ -61,6 +61,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     load: LoadSettings = LoadSettings()
     process: ProcessSettings = ProcessSettings()
     migrate: DatabaseSettings = DatabaseSettings()
+    operate: DatabaseSettings = DatabaseSettings()
 
     def spool_folder(self) -> Path:
         """Return where the spool is."""
@@ -139,7 +140,9 @@ def _value(text: str) -> Any:
 
 def refuse_database_credentials(settings: Settings, environment: Mapping[str, str]) -> None:
     """Raise SettingsError when the collector, which attackers may reach, could know where the database is."""
-    found = [f"[{section}] dsn" for section in ("load", "process", "migrate") if getattr(settings, section).dsn]
+    found = [
+        f"[{section}] dsn" for section in ("load", "process", "migrate", "operate") if getattr(settings, section).dsn
+    ]
     found += [name for name in _LIBPQ if environment.get(name)]
     if found:
         raise SettingsError(
@@ -150,4 +153,5 @@ def refuse_database_credentials(settings: Settings, environment: Mapping[str, st
 
 def without_databases(settings: Settings) -> Settings:
     """Return the settings as the collector may see them."""
-    return msgspec.structs.replace(settings, load=LoadSettings(), process=ProcessSettings(), migrate=DatabaseSettings())
+    none = DatabaseSettings()
+    return msgspec.structs.replace(settings, load=LoadSettings(), process=ProcessSettings(), migrate=none, operate=none)

@@ -48,6 +48,13 @@ def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_reason(command: argparse.ArgumentParser) -> None:
+    """Ask why: it is written down."""
+    command.add_argument(
+        "--reason", required=True, metavar="TEXT", help="why; kept in ops.actions, so no personal data"
+    )
+
+
 def add_config(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Let the settings be named behind an action too."""
     for action in actions.choices.values():

@@ -34,21 +34,29 @@ class Identity(Struct, frozen=True):
     hashed: bool = True
 
 
+# Each account is the stage's own count and what operators moved since.
+_LOADED: Final = ("load.loaded", "operator.loaded")
+_CLEAN: Final = ("process.clean", "operator.clean")
+_DUPLICATE: Final = ("process.duplicate", "operator.duplicate")
+_DEAD_BY_LOADER: Final = ("load.dead_lettered", "operator.load_dead_lettered")
+_DEAD_BY_PROCESSOR: Final = ("process.dead_lettered", "operator.dead_lettered")
+_GONE: Final = ("operator.discarded", "process.erased", "operator.erased", "operator.purged")
+
 IDENTITIES: Final = (
     Identity("received = accepted + rejected", ("spool.received",), ("spool.accepted", "spool.rejected"),
              by_type=False, hashed=False),
     # What recovery found damaged was accepted too, but in no valid frame.
     Identity("accepted = loaded + dead-lettered + damaged", ("spool.accepted", "spool.damaged"),
-             ("load.loaded", "load.dead_lettered", "load.damaged")),
+             (*_LOADED, *_DEAD_BY_LOADER, "load.damaged")),
     Identity("lost groups = written off", ("spool.lost_groups",), ("operator.lost_groups",), hashed=False),
-    Identity("loaded = clean + duplicate + dead-lettered + discarded + erased + pending", ("load.loaded",),
-             ("process.clean", "process.duplicate", "process.dead_lettered", "operator.discarded", "operator.erased",
-              "pending")),
-    Identity("rejected = rows of ops.rejected", ("spool.rejected",), ("table.rejected",), by_type=False, hashed=False),
-    Identity("loaded = rows of raw.events", ("load.loaded",), ("table.raw",)),
-    Identity("clean = rows of clean.events", ("process.clean",), ("table.clean",)),
-    Identity("duplicate = rows of ops.duplicates", ("process.duplicate",), ("table.duplicates",)),
-    Identity("dead-lettered = rows of ops.dead_letters", ("load.dead_lettered", "process.dead_lettered"),
+    Identity("loaded = clean + duplicate + dead-lettered + discarded + erased + pending", _LOADED,
+             (*_CLEAN, *_DUPLICATE, *_DEAD_BY_PROCESSOR, *_GONE, "pending")),
+    Identity("rejected = rows of ops.rejected", ("spool.rejected",), ("table.rejected", "operator.rejected_removed"),
+             by_type=False, hashed=False),
+    Identity("loaded = rows of raw.events", _LOADED, ("table.raw", "operator.raw_removed")),
+    Identity("clean = rows of clean.events", _CLEAN, ("table.clean",)),
+    Identity("duplicate = rows of ops.duplicates", _DUPLICATE, ("table.duplicates",)),
+    Identity("dead-lettered = rows of ops.dead_letters", (*_DEAD_BY_LOADER, *_DEAD_BY_PROCESSOR),
              ("table.dead_letters_load", "table.dead_letters_process")),
 )  # fmt: skip
 

@@ -46,8 +46,7 @@ class Processor:
     def __init__(self, settings: ProcessSettings, dsn: str) -> None:
         self._settings = settings
         self._dsn = dsn
-        rules = ChannelRules.load(Path(settings.channel_rules) if settings.channel_rules else None)
-        self._dictionaries = Dictionaries(rules)
+        self._dictionaries = make_dictionaries(settings)
         self._connection: psycopg.Connection | None = None
 
     def run(self, stop: threading.Event, *, once: bool = False) -> int:
@@ -101,8 +100,7 @@ class Processor:
         if connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
             connection.close()
             return None
-        connection.execute(read_sql("processor.sql", "session.sql").encode())
-        connection.execute(read_sql("processor.sql", "timed.sql").encode())
+        prepare_session(connection)
         log.info("database_connected", part="processor")
         return connection
 
@@ -112,6 +110,17 @@ class Processor:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             log.warning("database_unavailable", part="processor", reason=reason, failures=failures)
         stop.wait(random.uniform(0.1, min(_BACKOFF_S_MAX, 0.2 * 2**failures)))  # noqa: S311 - jitter
+
+
+def make_dictionaries(settings: ProcessSettings) -> Dictionaries:
+    """Return empty dictionaries with the site's rules."""
+    return Dictionaries(ChannelRules.load(Path(settings.channel_rules) if settings.channel_rules else None))
+
+
+def prepare_session(connection: psycopg.Connection) -> None:
+    """Make the workspace of the batch's statements, once per connection."""
+    connection.execute(read_sql("processor.sql", "session.sql").encode())
+    connection.execute(read_sql("processor.sql", "timed.sql").encode())
 
 
 def process_batch(connection: psycopg.Connection, dictionaries: Dictionaries, events_max: int) -> RunReport | None:
@@ -124,6 +133,7 @@ def process_batch(connection: psycopg.Connection, dictionaries: Dictionaries, ev
         if loaded:
             batch = {"run_id": run_id, "load_ids": load_ids, **_span(connection, load_ids)}
             _clean(connection, dictionaries, batch)
+            connection.execute(read_sql("processor.sql", "write_counts.sql"))
         counts: dict[str, int] = dict(
             connection.execute(
                 "select outcome, sum(events)::bigint from ops.audit where run_id = %s group by outcome",
@@ -152,9 +162,20 @@ def _span(connection: psycopg.Connection, load_ids: list[int]) -> dict[str, Any]
 
 def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: dict[str, Any]) -> None:
     """Run the batch's statements in their order."""
-    _ensure_dedup(connection, batch)
-    for name in ("find_repeats.sql", "remember.sql", "insert_duplicates.sql", "insert_conflicts.sql"):
+    ensure_dedup(connection, batch)
+    for name in (
+        "find_repeats.sql",
+        "set_aside_erased.sql",
+        "remember.sql",
+        "insert_duplicates.sql",
+        "insert_conflicts.sql",
+    ):
         connection.execute(read_sql("processor.sql", name), batch)
+    write_clean(connection, dictionaries, batch)
+
+
+def write_clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: dict[str, Any]) -> None:
+    """Write the batch's rows that `batch_repeats` does not name into clean, with their sessions."""
     dictionaries.fill(connection, batch)
     _ensure_days(connection, batch)
     connection.execute(read_sql("processor.sql", "derive_sessions.sql"), batch)
@@ -174,7 +195,8 @@ def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: di
     )
 
 
-def _ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
+def ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
+    """Make the arrival days' partitions of `ops.dedup`."""
     connection.execute(
         "select ops.ensure_dedup_partition(day::date) from generate_series("
         "ops.day_of(%(received_from)s), ops.day_of(%(received_until)s), '1 day') as day",

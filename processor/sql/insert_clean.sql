@@ -1,6 +1,6 @@
 -- Writes the batch's rows into clean.events, enriched, and counts what was written.
 -- Grain: one row per event.
--- Reads: batch_timed, batch_repeats, batch_urls, batch_user_agents, batch_derived.   Writes: clean.events, ops.audit.
+-- Reads: batch_timed, batch_repeats, batch_urls, batch_user_agents, batch_derived.   Writes: clean.events, batch_counts.
 -- Safe to repeat: yes; the claim of the load comes first in the same transaction, and a second run stops there.
 with inserted as (
     insert into clean.events (
@@ -46,7 +46,7 @@ with inserted as (
         and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)
     returning received_at, source, event_type, event_id
 )
-insert into ops.audit (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
+insert into batch_counts (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
 select 'process', %(run_id)s, date_trunc('minute', received_at), source, event_type, 'clean', count(*),
     ops.hash_sum(sum(ops.id_hash(event_id)))
 from inserted

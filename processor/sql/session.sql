@@ -12,11 +12,12 @@ create temporary table if not exists batch_user_agents (
     user_agent text not null, device_type text not null, os_name text, os_version text,
     browser_name text, browser_version text, is_bot boolean not null
 ) on commit delete rows;
--- Rows of the batch that will not be clean, and why.
+-- Rows of the batch that will not be clean, and why; `conflicts` is null where the row is neither a duplicate nor a
+-- conflict: it was erased, or is not meant by what is done again.
 create temporary table if not exists batch_repeats (
     part oid not null, tid tid not null, load_id bigint not null, received_at timestamptz not null,
     source text not null, event_type text not null, event_id uuid not null,
-    first_received_at timestamptz not null, conflicts boolean not null
+    first_received_at timestamptz not null, conflicts boolean
 ) on commit delete rows;
 -- Rows of the batch without a session of the SDK's, with the session derived for them, and the earlier rows it may
 -- change, with what their visitor brought along: since when the 12 hours count, and which customer was there.
@@ -27,4 +28,9 @@ create temporary table if not exists batch_derived (
 ) on commit delete rows;
 create temporary table if not exists batch_sessions (
     source text not null, session_id text not null, visitor_id text, first_date date not null, last_date date not null
+) on commit delete rows;
+-- What the batch's statements counted; written into the books at its end.
+create temporary table if not exists batch_counts (
+    stage text not null, run_id bigint not null, minute timestamptz not null, source text not null,
+    event_type text not null, outcome text not null, events bigint not null, hash_sum numeric not null
 ) on commit delete rows;

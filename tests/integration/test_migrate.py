@@ -36,9 +36,9 @@ def test_migrating_twice_is_no_work(admin):
 
 
 def test_every_migration_has_its_record(admin):
-    """Numbers without a hole, each with its name."""
+    """Each with its number, which no other has, and its name."""
     known = [(number, name) for number, name, _ in available()]
-    assert [number for number, _ in known] == list(range(1, len(known) + 1))
+    assert len({number for number, _ in known}) == len(known)
     assert admin.execute("select number, name from ops.migrations order by number").fetchall() == known
 
 
@@ -78,7 +78,7 @@ def test_a_newer_database_is_refused(postgres, template):
 def test_a_failed_migration_leaves_nothing(postgres, template, monkeypatch):
     """Migration and record are one transaction: half of it is none of it, and the lock is let go."""
     known = available()
-    broken = [*known, (len(known) + 1, "broken", "create table ops.half (a int); select 1 / 0")]
+    broken = [*known, (known[-1][0] + 1, "broken", "create table ops.half (a int); select 1 / 0")]
     monkeypatch.setattr("storage.migrate.available", lambda: broken)
     with fresh_database(postgres, template) as dsn, connect(dsn) as connection:
         with pytest.raises(psycopg.errors.DivisionByZero):
@@ -112,6 +112,7 @@ def test_the_loader_can_do_exactly_what_it_must(admin):
         "ops.dead_letters": "insert",
         "ops.slots": "insert select update",
         "ops.clients": "insert select update",
+        "ops.tombstones": "select",
     }
 
 
@@ -128,10 +129,37 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
         "ops.duplicates": "insert select",
         "ops.visitor_keys": "insert select",
         "ops.dead_letters": "insert select",
+        "ops.actions": "insert select",
     }
     assert {table for table, rights in found.items() if rights == "select"} == {
         "raw.events", "ops.loads", "ops.slots", "ops.clients", "ops.rejected", "ops.slot_progress", "ops.watermark",
+        "ops.discarded", "ops.purges", "ops.dropped_partitions",
     }  # fmt: skip
+
+
+def test_the_operator_can_do_what_loader_and_processor_can_and_remove_what_it_must(admin):
+    """It removes events and details where it must; counts, ledger and actions it can only add to."""
+    found = dict(admin.execute(PRIVILEGES, ("sillok_operator",)))
+    allowed = dict(admin.execute(PRIVILEGES, ("sillok_loader",)))
+    for table, rights in admin.execute(PRIVILEGES, ("sillok_processor",)).fetchall():
+        allowed[table] = " ".join(sorted({*allowed.get(table, "").split(), *rights.split()}))
+    more = {table: set(rights.split()) - set(allowed.get(table, "").split()) for table, rights in found.items()}
+    assert {table: rights for table, rights in more.items() if rights} == {
+        "raw.events": {"delete", "update"},
+        "clean.events": {"delete"},
+        "ops.dead_letters": {"delete"},
+        "ops.duplicates": {"delete"},
+        "ops.dedup": {"delete"},
+        "ops.rejected": {"delete"},
+        "ops.discarded": {"insert"},
+        "ops.purges": {"insert"},
+    }
+
+
+@pytest.mark.parametrize("role", ["sillok_loader", "sillok_processor", "sillok_operator", "sillok_reader"])
+def test_nobody_reads_the_key_of_the_tombstones(database, role):
+    with connect(database, role=role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select * from ops.erasure_key")
 
 
 def test_the_processor_may_change_one_column_of_an_event(admin):
@@ -184,6 +212,18 @@ def test_new_partitions_are_readable(admin):
         ("sillok_processor", "delete from ops.duplicates"),
         ("sillok_processor", "insert into ops.loads (segment) values (1)"),
         ("sillok_processor", "select ops.ensure_raw_partition(current_date)"),
+        ("sillok_operator", "update ops.audit set events = 0"),
+        ("sillok_operator", "delete from ops.audit"),
+        ("sillok_operator", "update ops.actions set reason = ''"),
+        ("sillok_operator", "delete from ops.actions"),
+        ("sillok_operator", "delete from ops.loads"),
+        ("sillok_operator", "delete from ops.tombstones"),
+        ("sillok_operator", "insert into ops.tombstones values ('x', 1)"),
+        ("sillok_operator", "update clean.events set event_time = now()"),
+        ("sillok_operator", "drop table ops.audit"),
+        ("sillok_processor", "select ops.bury('{web}', '{00000000-0000-0000-0000-000000000000}', 1)"),
+        ("sillok_loader", "select ops.drop_partition('raw.events', current_date - 30)"),
+        ("sillok_reader", "select ops.keyed_hash('x')"),
         ("sillok_reader", "select * from raw.events"),
         ("sillok_reader", "select * from ops.dead_letters"),
         ("sillok_reader", "select * from ops.visitor_keys"),
