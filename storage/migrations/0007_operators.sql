@@ -218,7 +218,6 @@ grant select on ops.dropped_partitions, ops.discarded, ops.actions, ops.purges t
 grant insert on ops.discarded, ops.purges to sillok_operator;
 grant select on ops.tombstones to sillok_operator;
 grant delete on raw.events, clean.events, ops.dead_letters, ops.duplicates, ops.dedup, ops.rejected to sillok_operator;
-grant update on raw.events to sillok_operator;
 grant update (client_id, event_id, body) on ops.rejected to sillok_operator;
 grant update (retired_at) on ops.slots to sillok_operator;
 

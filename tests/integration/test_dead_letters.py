@@ -13,7 +13,7 @@ from storage.spool.folder import SEALED
 from tests.builders import Road, Sent, event, today_us
 from tests.operating import sillok, write_settings
 
-NOON = today_us(12)
+NOON = today_us(12, days=-1)
 HASHED = 2**64
 
 

@@ -145,7 +145,7 @@ def test_the_operator_can_do_what_loader_and_processor_can_and_remove_what_it_mu
         allowed[table] = " ".join(sorted({*allowed.get(table, "").split(), *rights.split()}))
     more = {table: set(rights.split()) - set(allowed.get(table, "").split()) for table, rights in found.items()}
     assert {table: rights for table, rights in more.items() if rights} == {
-        "raw.events": {"delete", "update"},
+        "raw.events": {"delete"},
         "clean.events": {"delete"},
         "ops.dead_letters": {"delete"},
         "ops.duplicates": {"delete"},

@@ -11,7 +11,7 @@ from storage.spool.files import lock_file
 from tests.builders import Road, Sent, Spool, event, today_us
 from tests.operating import sillok, write_settings
 
-NOON = today_us(12)
+NOON = today_us(12, days=-1)
 
 
 @pytest.fixture
