@@ -9,7 +9,23 @@ from typing import Final
 import msgspec
 
 from collector_server.stdin import read_line
-from commands import dead_letters, demo, doctor, erase, keys, load, migrate, process, purge, reconcile, serve, spool, up
+from commands import (
+    dead_letters,
+    demo,
+    doctor,
+    erase,
+    keys,
+    load,
+    migrate,
+    process,
+    purge,
+    reconcile,
+    replay,
+    retention,
+    serve,
+    spool,
+    up,
+)
 from commands.settings import Settings, load_settings
 from commands.terminal import PROBLEM, WRONG, Command
 from contract.errors import SillokError, UsageError
@@ -22,8 +38,10 @@ COMMANDS: Final[dict[str, Command]] = {
     "process": process,
     "reconcile": reconcile,
     "dead-letters": dead_letters,
+    "replay": replay,
     "erase": erase,
     "purge": purge,
+    "retention": retention,
     "spool": spool,
     "migrate": migrate,
     "doctor": doctor,

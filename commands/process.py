@@ -19,5 +19,5 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Clean until told to stop."""
     stop = stop_event(with_stdin=options.settings_from_stdin)
-    Processor(settings.process, find_migrated_dsn(settings, "process")).run(stop, once=options.once)
+    Processor(settings.process, find_migrated_dsn(settings, "process"), settings.retention).run(stop, once=options.once)
     return OK

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from collector_server.settings import CollectorSettings
 from contract.errors import SettingsError
+from processor.retention import RetentionSettings
 from processor.settings import ProcessSettings
 from storage.loader import LoadSettings
 from storage.postgres import DatabaseSettings
@@ -62,6 +63,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     process: ProcessSettings = ProcessSettings()
     migrate: DatabaseSettings = DatabaseSettings()
     operate: DatabaseSettings = DatabaseSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def spool_folder(self) -> Path:
         """Return where the spool is."""

@@ -11,6 +11,7 @@ Always true:
 import random
 import secrets
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 from contract.errors import DatabaseUnavailable
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
+from processor.retention import RetentionSettings, drop_expired
 from processor.settings import ProcessSettings
 from storage.postgres import connect, is_passing, read_sql
 
@@ -28,6 +30,7 @@ log: Final = structlog.get_logger()
 
 _LOCK: Final = 0x5111_0D
 _BACKOFF_S_MAX: Final = 10.0
+_RETENTION_S: Final = 3600.0
 
 
 class RunReport(Struct, frozen=True):
@@ -43,8 +46,15 @@ class RunReport(Struct, frozen=True):
 class Processor:
     """Cleans what is loaded."""
 
-    def __init__(self, settings: ProcessSettings, dsn: str) -> None:
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        dsn: str,
+        retention: RetentionSettings = RetentionSettings(),  # noqa: B008 - frozen
+    ) -> None:
         self._settings = settings
+        self._retention = retention
+        self._retained_at = -_RETENTION_S
         self._dsn = dsn
         self._dictionaries = make_dictionaries(settings)
         self._connection: psycopg.Connection | None = None
@@ -67,6 +77,7 @@ class Processor:
                 continue
             if once:
                 break
+            self._retain()
             stop.wait(self._settings.poll_ms / 1000)
         self.close()
         return clean
@@ -103,6 +114,16 @@ class Processor:
         prepare_session(connection)
         log.info("database_connected", part="processor")
         return connection
+
+    def _retain(self) -> None:
+        """Drop what is past its time, once an hour, when there is nothing else to do."""
+        if self._connection is None or time.monotonic() - self._retained_at < _RETENTION_S:
+            return
+        self._retained_at = time.monotonic()
+        try:
+            drop_expired(self._connection, self._retention, "sillok process")
+        except psycopg.Error:
+            log.exception("retention_failed", action="tried again in an hour")
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         self.close()

@@ -166,7 +166,9 @@ begin
         raise exception 'the partition of % for % has rows that are not processed', parent, partition_day;
     end if;
     execute format('drop table %I.%I', schema_name, child);
-    insert into ops.dropped_partitions (parent, day, rows, hash_sum) values (parent, partition_day, held, held_hash);
+    if held > 0 then
+        insert into ops.dropped_partitions (parent, day, rows, hash_sum) values (parent, partition_day, held, held_hash);
+    end if;
     return held;
 end
 $$;
