@@ -24,6 +24,7 @@ from commands import (
     retention,
     serve,
     spool,
+    trace,
     up,
 )
 from commands.settings import Settings, load_settings
@@ -37,6 +38,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "load": load,
     "process": process,
     "reconcile": reconcile,
+    "trace": trace,
     "dead-letters": dead_letters,
     "replay": replay,
     "erase": erase,
