@@ -118,3 +118,12 @@ def stop_with_signals(stop: threading.Event) -> None:
     """Set `stop` on SIGTERM and SIGINT."""
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_, lambda *_: stop.set())
+
+
+def stop_event(*, with_stdin: bool) -> threading.Event:
+    """Return what is set when the process is told to stop: by a signal, or by the end of its input."""
+    stop = threading.Event()
+    stop_with_signals(stop)
+    if with_stdin:
+        stop_with_stdin(stop)
+    return stop

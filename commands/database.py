@@ -1,15 +1,18 @@
 """Which database a command works on, and whether it can."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
 from commands.settings import Settings
 from contract.errors import DatabaseRefused, DatabaseUnavailable, UsageError
+from processor.operate.actions import prepare
 from storage.embedded import running_dsn
 from storage.migrate import pending
 from storage.postgres import connect
+from storage.spool.folder import SpoolFolder
 
 
 def find_dsn(settings: Settings, section: str) -> str:
@@ -36,3 +39,18 @@ def find_migrated_dsn(settings: Settings, section: str) -> str:
         if missing:
             raise DatabaseRefused(f"the database lacks {len(missing)} of Sillok's migrations: run `sillok migrate`")
     return dsn
+
+
+@contextlib.contextmanager
+def operating(settings: Settings, command: str, role: str = "sillok_operator") -> Iterator[psycopg.Connection]:
+    """Open the operators' database, `[operate] dsn`, with their workspace made; without one, the embedded database."""
+    dsn = find_migrated_dsn(settings, "operate")
+    with connect(dsn, role=role, application=f"sillok {command}") as connection:
+        prepare(connection)
+        yield connection
+
+
+def find_spool(settings: Settings) -> SpoolFolder | None:
+    """Return this machine's spool; None where there is none."""
+    path = settings.spool_folder()
+    return SpoolFolder(path) if (path / "SPOOL.json").exists() else None

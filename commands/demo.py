@@ -1,5 +1,6 @@
 """`sillok demo`: the whole road in a temporary folder, from an SDK call to balanced books, without a person."""
 
+import argparse
 import logging
 import socket
 import tempfile
@@ -19,6 +20,7 @@ from rich.table import Table
 from collector_server.settings import DEMO_KEY
 from commands.report import print_books
 from commands.settings import DataSettings, Settings
+from commands.terminal import terminal
 from commands.up import Installation
 from contract.errors import SillokError
 from loadtest.traffic import Sent, send_visits
@@ -34,8 +36,16 @@ _SPAN_MS: Final = 5 * 60_000
 _PATIENCE_S: Final = 120.0
 
 
-def run_demo(settings: Settings, console: Console) -> int:
+HELP = "run everything in a temporary folder with simulated visitors, and print the books"
+
+
+def add_arguments(_command: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
     """Run it; return 0 only when the books are final, balance, and agree with what was sent."""
+    console = terminal()
     configure_logs("warning")
     logging.getLogger("sillok_sdk").setLevel(logging.ERROR)  # it would warn of every answer lost on purpose
     started = datetime.now().astimezone().replace(second=0, microsecond=0)

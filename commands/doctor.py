@@ -1,5 +1,6 @@
 """`sillok doctor`: is everything all right, and if not, what to do. Each check is one line."""
 
+import argparse
 import os
 import statistics
 import time
@@ -14,15 +15,39 @@ from collector_server.key_store import count_states
 from commands.doctor_database import Finding, examine_database
 from commands.keys import listed
 from commands.settings import Settings
+from commands.terminal import OK, PROBLEM, add_json, terminal, write_json
 from contract.errors import SillokError
 from processor.rule_files import RuleFiles
+from storage.embedded import running_dsn
 from storage.postgres import connect
 from storage.spool.folder import OPEN, SEALED, SpoolFolder
+
+HELP = "check everything and say what to do"
 
 _SYNCS: Final = 20
 # A disk that syncs faster than this has a cache that survives a power cut, or lies.
 _SYNC_S_MIN: Final = 20e-6
 _WAITING_S_MAX: Final = 60.0
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Say how to print."""
+    add_json(command)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Print the findings; say by the exit status whether all is well."""
+    dsn = settings.process.dsn or running_dsn(Path(settings.data.folder) / "postgres")
+    findings = list(examine(settings, dsn))
+    if options.json:
+        write_json(findings)
+    else:
+        console = terminal()
+        for finding in findings:
+            mark = "[red]!![/]" if finding.advice else "[green]ok[/]"
+            advice = f"\n   → {finding.advice}" if finding.advice else ""
+            console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
+    return PROBLEM if any(finding.advice for finding in findings) else OK
 
 
 def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:

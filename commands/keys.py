@@ -4,11 +4,12 @@ A key's text is shown once, when it is made; afterwards only its id is. The coll
 next SIGHUP.
 """
 
+import argparse
 import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -18,8 +19,11 @@ from rich.table import Table
 from collector_server.key_file import KeyRecord, KeyState, digest, edited_keys, make_key, read_keys
 from collector_server.settings import KeyKind, KeyRights
 from commands.settings import Settings
+from commands.terminal import OK, add_config, add_json, terminal, write_json
 from contract.calendar import SEOUL
 from contract.errors import FolderNotWritable, UsageError
+
+HELP = "make, list, retire and revoke write keys; the collector takes changes at SIGHUP"
 
 # As browsers send it: lower case, no path, the port only where it is not the scheme's own.
 _ORIGIN: Final = re.compile(r"\*|(?:[a-z][a-z0-9+.-]*)://(?:[a-z0-9_.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
@@ -33,6 +37,42 @@ class MadeKey(Struct, frozen=True):
     key: str
     id: str
     source: str
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Say which actions there are."""
+    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION", dest="keys_command")
+    make = actions.add_parser("make", help="make a key and show it, once")
+    make.add_argument("--source", required=True, help="which app; becomes the column `source`")
+    make.add_argument("--kind", choices=get_args(KeyKind), default="browser", help="default: browser, also for apps")
+    make.add_argument(
+        "--origin", dest="origins", action="append", default=[], metavar="ORIGIN", help="web origin that may use it"
+    )
+    make.add_argument("--rate", type=float, metavar="EVENTS", help="events per second it may send (default: no limit)")
+    list_ = actions.add_parser("list", help="show every key by its id, never its text")
+    for action in (make, list_):
+        add_json(action)
+    changes = (
+        ("retire", "mark a key: it works on, and the metrics count its use, until it is revoked"),
+        ("revoke", "end a key: it is answered 401"),
+    )
+    for name, help_ in changes:
+        actions.add_parser(name, help=help_).add_argument("key", metavar="KEY_OR_ID")
+    add_config(actions)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Do one action."""
+    if options.keys_command == "make":
+        made = make(settings, options.source, options.kind, options.origins, options.rate)
+        write_json(made) if options.json else print_made(made)
+    elif options.keys_command == "list":
+        records = listed(settings)
+        write_json(records) if options.json else print_keys(records, terminal())
+    else:
+        changed = change(settings, options.key, "retiring" if options.keys_command == "retire" else "revoked")
+        sys.stdout.write(f"key {changed.id} of source {changed.source} is {changed.state} after the next SIGHUP\n")
+    return OK
 
 
 def make(settings: Settings, source: str, kind: KeyKind, origins: Sequence[str], rate: float | None) -> MadeKey:

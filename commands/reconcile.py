@@ -5,8 +5,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from commands.database import find_migrated_dsn
+from commands.report import print_books
 from commands.report_html import render_page
 from commands.settings import Settings
+from commands.terminal import OK, PROBLEM, add_json, moment, terminal, write_json
 from contract.calendar import SEOUL
 from contract.errors import FolderNotWritable, UsageError
 from processor.books import Books, close_day, read_books
@@ -14,12 +16,14 @@ from processor.closes import day_range
 from processor.outside import Expected, compare, read_expected, read_tolerance
 from storage.postgres import connect
 
+HELP = "print the books of a day or a range; exit 0 only when they balance"
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    command.add_argument("--day", type=_moment, metavar="DATE", help="a Korean day (default: today)")
-    command.add_argument("--from", dest="range_from", type=_moment, metavar="TIME", help="start, inclusive")
-    command.add_argument("--until", dest="range_until", type=_moment, metavar="TIME", help="end, exclusive")
+    command.add_argument("--day", type=moment, metavar="DATE", help="a Korean day (default: today)")
+    command.add_argument("--from", dest="range_from", type=moment, metavar="TIME", help="start, inclusive")
+    command.add_argument("--until", dest="range_until", type=moment, metavar="TIME", help="end, exclusive")
     command.add_argument(
         "--close", type=_day, metavar="DATE", help="close a Korean day for good, once its books are final and balance"
     )
@@ -33,7 +37,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--tolerance", default="0", metavar="N", help="how far --expect may be off: 0.5%% or a number (default: 0)"
     )
     command.add_argument("--html", type=Path, metavar="FILE", help="also write one self-contained page")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    add_json(command)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Print the books; say by the exit status whether they hold."""
+    books = reconcile(settings, options)
+    if options.json:
+        write_json(books)
+    else:
+        print_books(books, terminal())
+    return OK if books.holds else PROBLEM
 
 
 def reconcile(settings: Settings, options: argparse.Namespace) -> Books:
@@ -83,15 +97,6 @@ def _range(options: argparse.Namespace, expected: list[Expected]) -> tuple[datet
     if range_until <= range_from:
         raise UsageError("--until must be later than --from")
     return range_from.replace(second=0, microsecond=0), range_until.replace(second=0, microsecond=0)
-
-
-def _moment(text: str) -> datetime:
-    """Read a day or a time; without an offset it is Korean."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-09-21 or 2026-09-21T13:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=SEOUL)
 
 
 def _day(text: str) -> date:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from collector_server.settings import CollectorSettings
 from contract.errors import SettingsError
+from processor.retention import RetentionSettings
 from processor.settings import ProcessSettings
 from storage.loader import LoadSettings
 from storage.postgres import DatabaseSettings
@@ -63,6 +64,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     migrate: DatabaseSettings = DatabaseSettings()
     expect: DatabaseSettings = DatabaseSettings()
     """Where `sillok reconcile --expect FILE.sql` asks what should have happened: the firm's own system."""
+    operate: DatabaseSettings = DatabaseSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def spool_folder(self) -> Path:
         """Return where the spool is."""
@@ -141,7 +144,7 @@ def _value(text: str) -> Any:
 
 def refuse_database_credentials(settings: Settings, environment: Mapping[str, str]) -> None:
     """Raise SettingsError when the collector, which attackers may reach, could know where the database is."""
-    sections = ("load", "process", "migrate", "expect")
+    sections = ("load", "process", "migrate", "expect", "operate")
     found = [f"[{section}] dsn" for section in sections if getattr(settings, section).dsn]
     found += [name for name in _LIBPQ if environment.get(name)]
     if found:
@@ -155,5 +158,5 @@ def without_databases(settings: Settings) -> Settings:
     """Return the settings as the collector may see them."""
     nowhere = DatabaseSettings()
     return msgspec.structs.replace(
-        settings, load=LoadSettings(), process=ProcessSettings(), migrate=nowhere, expect=nowhere
+        settings, load=LoadSettings(), process=ProcessSettings(), migrate=nowhere, expect=nowhere, operate=nowhere
     )

@@ -1,5 +1,6 @@
 """`sillok up`: embedded PostgreSQL, collector, loader and processor, in one process tree."""
 
+import argparse
 import os
 import signal
 import sys
@@ -13,8 +14,9 @@ from typing import Final, Self
 import msgspec
 import structlog
 
-from commands.children import Child
+from commands.children import Child, stop_event
 from commands.settings import Settings, without_databases
+from commands.terminal import OK
 from contract.errors import FolderInUse, FolderNotWritable, SillokError, UsageError
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
@@ -26,6 +28,23 @@ log: Final = structlog.get_logger()
 _READY_S: Final = 60.0
 # The collector gets nothing of the environment but what a process needs to run at all.
 _COLLECTOR_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+HELP = "run everything on this machine: database, collector, loader, processor"
+
+
+def add_arguments(_command: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
+    """Run everything until told to stop."""
+    stop = stop_event(with_stdin=False)
+    with Installation(settings) as installation:
+        signal.signal(signal.SIGHUP, lambda *_: installation.reload())
+        installation.announce()
+        installation.run(stop)
+    return OK
 
 
 class Installation:

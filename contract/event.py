@@ -35,7 +35,8 @@ Platform = Literal["web", "android", "ios", "server"]
 
 # What happened to an event's own text on its way to disk. Column `flags` carries these and the
 # processor's own (`late`, `future`, `clock_corrected`, `clock_wrong`, `session_derived`).
-Flag = Literal["truncated", "sanitised", "masked"]
+# `erased` stands alone: of such an event nothing is left but its id and type.
+Flag = Literal["truncated", "sanitised", "masked", "erased"]
 
 EVENT_BYTES_MAX: Final = 32 * 1024
 PROPS_BYTES_MAX: Final = 8 * 1024
@@ -190,6 +191,16 @@ class StoredBatch(Struct, kw_only=True, forbid_unknown_fields=True, omit_default
     sent_at: Int64 | None = None
     clients: list[ClientReport] = []
     context: StoredContext | UnsetType = UNSET
+
+
+def blank(event: StoredEvent) -> StoredEvent:
+    """Return what may stay of an erased event: it counts, and says nothing."""
+    return StoredEvent(event_id=event.event_id, time=0, event_type=event.event_type, flags=["erased"])
+
+
+def is_blank(event: StoredEvent) -> bool:
+    """Say whether the event was erased."""
+    return "erased" in event.flags
 
 
 FIELDS: Final[tuple[str, ...]] = Fields.__struct_fields__

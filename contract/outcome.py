@@ -2,7 +2,7 @@
 
 received = accepted + rejected
 accepted = loaded + dead_lettered (by the loader) + damaged
-loaded   = clean + duplicate + dead_lettered (by the processor) + discarded + erased + pending
+loaded   = clean + duplicate + dead_lettered (by the processor) + discarded + erased + purged + pending
 """
 
 from enum import StrEnum
@@ -40,6 +40,9 @@ class Outcome(StrEnum):
 
     ERASED = "erased"
     """Removed at the customer's request; a keyed-hash tombstone remains."""
+
+    PURGED = "purged"
+    """Removed with all of its source by an operator: a test's events."""
 
     PENDING = "pending"
     """Loaded and not yet processed. Final minutes have none."""

@@ -15,5 +15,11 @@ from storage.postgres import read_sql
 
 def link(connection: psycopg.Connection) -> None:
     """Take in what the run wrote, and write whose the devices are of which it says something new."""
-    for name in ("remember_identities.sql", "resolve_identities.sql", "drop_identities.sql", "write_identities.sql"):
+    connection.execute(read_sql("processor.sql", "remember_identities.sql"))
+    resolve(connection)
+
+
+def resolve(connection: psycopg.Connection) -> None:
+    """Write whose the devices of batch_devices are, from all that is known of them."""
+    for name in ("resolve_identities.sql", "drop_identities.sql", "write_identities.sql"):
         connection.execute(read_sql("processor.sql", name))

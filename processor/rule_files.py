@@ -59,6 +59,11 @@ class RuleFile(Generic[_T]):
         self._sha256: bytes | None = None
         self._stamp: tuple[int, ...] = ()
 
+    def read(self) -> None:
+        """Take the file as it is now; raise RuleFileBroken when it is broken."""
+        if self.path is not None:
+            self.value = self._parse(_read(Path(self.path)), self.path)
+
     def check(self) -> None:
         """Raise RuleFileBroken when the file as it is now would not be taken."""
         if self.path is not None:
@@ -122,6 +127,11 @@ class RuleFiles:
         self.pages = RuleFile[tuple[Page, ...]]("page_dictionary", settings.page_dictionary, parse_pages, (), _sync)
         self.geo = RuleFile[GeoFile | None]("geoip_file", settings.geoip_file, GeoFile.parse, None)
         self._all: tuple[RuleFile[Any], ...] = (self.channels, self.pages, self.geo)
+
+    def read(self) -> None:
+        """Take every file as it is now, without the database; raise RuleFileBroken when one is broken."""
+        for file in self._all:
+            file.read()
 
     def refresh(self, connection: psycopg.Connection, *, again: bool) -> bool:
         """Take every file that has changed; see RuleFile.refresh."""

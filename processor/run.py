@@ -1,55 +1,50 @@
-"""`sillok process`: claims whole loads and cleans them, one transaction a batch.
+"""`sillok process`: cleans what is loaded, batch after batch, and once an hour drops what is past its time.
 
 Always true:
 
-- Loads are claimed through the ledger, never by ranges of ids or times: a row committed late is not skipped.
-- Claim, deduplication state, clean rows and counts commit together or not at all.
-- A row that cannot be cleaned becomes a dead letter and never stops the rest (see `refusal.py`).
-- What the run counted, from what its INSERTs returned, equals what was loaded; else nothing is committed.
 - One processor works at a time (a session lock); a second one waits and takes over.
+- A database that is away is waited for; an edited rule file takes effect with the next batch.
 """
 
 import random
-import secrets
 import threading
-from collections.abc import Mapping
-from typing import Any, Final
+import time
+from typing import Final
 
 import psycopg
 import structlog
-from msgspec import Struct
 
 from contract.errors import DatabaseUnavailable
-from processor import identities, sessions
+from processor.batch import RunReport, prepare_session, process_batch
 from processor.dictionaries import Dictionaries
 from processor.enrich import own_apps
-from processor.refusal import CannotClean, Portion, fault_of, find_refused
+from processor.refusal import CannotClean
+from processor.retention import RetentionSettings, drop_expired
 from processor.rule_files import RuleFiles
 from processor.settings import ProcessSettings
-from storage.postgres import connect, is_passing, read_sql
+from storage.postgres import connect, is_passing
 
 log: Final = structlog.get_logger()
 
 _LOCK: Final = 0x5111_0D
 _BACKOFF_S_MAX: Final = 10.0
-
-
-class RunReport(Struct, frozen=True):
-    """What one run did, by outcome."""
-
-    run_id: int
-    loads: int
-    clean: int
-    duplicates: int
-    dead_lettered: int
+_RETENTION_S: Final = 3600.0
 
 
 class Processor:
     """Cleans what is loaded."""
 
-    def __init__(self, settings: ProcessSettings, dsn: str, reload: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        dsn: str,
+        retention: RetentionSettings = RetentionSettings(),  # noqa: B008 - frozen
+        reload: threading.Event | None = None,
+    ) -> None:
         """`reload`, when set, asks for the operators' files to be read again though they look unchanged."""
         self._settings = settings
+        self._retention = retention
+        self._retained_at = -_RETENTION_S
         self._dsn = dsn
         self._reload = reload or threading.Event()
         self._files = RuleFiles(settings)
@@ -76,6 +71,7 @@ class Processor:
                 continue
             if once:
                 break
+            self._retain()
             stop.wait(self._settings.poll_ms / 1000)
         self.close()
         return clean
@@ -117,13 +113,22 @@ class Processor:
         if connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
             connection.close()
             return None
-        connection.execute(read_sql("processor.sql", "session.sql").encode())
-        connection.execute(read_sql("processor.sql", "timed.sql").encode())
+        prepare_session(connection)
         # Another database may know other files and other dictionaries, and what was rolled back is in neither.
         self._reload.set()
         self._dictionaries.forget()
         log.info("database_connected", part="processor")
         return connection
+
+    def _retain(self) -> None:
+        """Drop what is past its time, once an hour, when there is nothing else to do."""
+        if self._connection is None or time.monotonic() - self._retained_at < _RETENTION_S:
+            return
+        self._retained_at = time.monotonic()
+        try:
+            drop_expired(self._connection, self._retention, "sillok process")
+        except psycopg.Error:
+            log.exception("retention_failed", action="tried again in an hour")
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         self.close()
@@ -131,139 +136,3 @@ class Processor:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             log.warning("database_unavailable", part="processor", reason=reason, failures=failures)
         stop.wait(random.uniform(0.1, min(_BACKOFF_S_MAX, 0.2 * 2**failures)))  # noqa: S311 - jitter
-
-
-def process_batch(connection: psycopg.Connection, dictionaries: Dictionaries, events_max: int) -> RunReport | None:
-    """Clean the oldest loads that wait, up to about `events_max` events; None when none waits.
-
-    A row that cannot be cleaned becomes a dead letter, and the rest is cleaned without it.
-    """
-    portion = Portion(events_max=events_max)
-    while True:
-        try:
-            return _run(connection, dictionaries, portion)
-        except CannotClean as error:
-            portion = _narrowed(connection, dictionaries, portion, error)
-            dictionaries.forget()  # what the failed runs put into the tables was rolled back
-
-
-def _narrowed(
-    connection: psycopg.Connection, dictionaries: Dictionaries, portion: Portion, error: CannotClean
-) -> Portion:
-    """Return what to try after a failure: fewer loads, or one load without its guilty rows; else raise it again."""
-    if len(error.load_ids) > 1:
-        return Portion(events_max=max(1, min(portion.events_max, error.rows) // 2))
-    (load_id,) = error.load_ids
-
-    def attempt(until: int, refused: Mapping[int, str]) -> None:
-        trial = Portion(events_max=1, load_id=load_id, until=until, refused=refused)
-        _run(connection, dictionaries, trial)
-
-    refused = {} if portion.refused else find_refused(error.rows, attempt)
-    if not refused:
-        raise error
-    log.warning("rows_refused", load_id=load_id, rows=len(refused), reasons=sorted(set(refused.values())))
-    return Portion(events_max=1, load_id=load_id, refused=refused)
-
-
-def _run(connection: psycopg.Connection, dictionaries: Dictionaries, portion: Portion) -> RunReport | None:
-    """Do one transaction, a trial's only to roll it back; raise CannotClean when a row is at fault."""
-    is_trial = portion.until is not None
-    with connection.transaction(force_rollback=is_trial):
-        claimed = connection.execute(
-            read_sql("processor.sql", "claim.sql"), {"events_max": portion.events_max, "load_id": portion.load_id}
-        ).fetchone()
-        if claimed is None:
-            return None
-        run_id, load_ids, loaded, filled_ids = claimed
-        if loaded:
-            batch = {"run_id": run_id, "load_ids": load_ids, **_span(connection, load_ids)}
-            try:
-                _clean(connection, dictionaries, batch, portion)
-            except Exception as error:
-                reason = fault_of(error)
-                if reason is None:
-                    raise
-                raise CannotClean(reason, filled_ids, loaded) from error
-        connection.execute(read_sql("processor.sql", "advance.sql"), {"load_ids": load_ids})
-        counts: dict[str, int] = dict(
-            connection.execute(
-                "select outcome, sum(events)::bigint from ops.audit where run_id = %s group by outcome",
-                (run_id,),
-            ).fetchall()
-        )
-        if sum(counts.values()) != loaded and not is_trial:
-            raise AssertionError(f"run {run_id} accounts for {sum(counts.values())} of {loaded} loaded events")
-    return RunReport(
-        run_id,
-        len(load_ids),
-        counts.get("clean", 0),
-        counts.get("duplicate", 0),
-        counts.get("dead_lettered", 0),
-    )
-
-
-def _span(connection: psycopg.Connection, load_ids: list[int]) -> dict[str, Any]:
-    """Return the batch's bounds of `received_at`: they keep every statement within its partitions."""
-    row = connection.execute(
-        "select min(received_at), max(received_at) from raw.events where load_id = any(%s)", (load_ids,)
-    ).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always has a row
-    return {"received_from": row[0], "received_until": row[1]}
-
-
-def _clean(connection: psycopg.Connection, dictionaries: Dictionaries, batch: dict[str, Any], portion: Portion) -> None:
-    """Run the batch's statements in their order."""
-    _ensure_dedup(connection, batch)
-    for name in ("find_repeats.sql", "remember.sql", "insert_duplicates.sql", "insert_conflicts.sql"):
-        connection.execute(read_sql("processor.sql", name), batch)
-    if not portion.is_whole:
-        _leave_out(connection, batch, portion)
-    dictionaries.fill(connection, batch)
-    _ensure_days(connection, batch)
-    sessions.derive(connection, batch)
-    # Autovacuum never sees temporary tables, and joins planned without their statistics loop over them.
-    connection.execute("analyze batch_urls, batch_user_agents, batch_addresses, batch_repeats, batch_derived")
-    # Seven equalities of texts look like one row to the planner all the same: 4 ms an event instead of 50 µs.
-    connection.execute("set local enable_nestloop = off")
-    for name in ("cut_sessions.sql", "insert_clean.sql"):
-        connection.execute(read_sql("processor.sql", name), batch)
-    connection.execute("set local enable_nestloop = on")
-    sessions.rewrite_touched(connection, batch)
-    identities.link(connection)
-
-
-def _leave_out(connection: psycopg.Connection, batch: dict[str, Any], portion: Portion) -> None:
-    chosen = {
-        "until": portion.until,
-        "refused": list(portion.refused),
-        "details": list(portion.refused.values()),
-    }
-    connection.execute(read_sql("processor.sql", "leave_out.sql"), {**batch, **chosen})
-
-
-def _ensure_dedup(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
-    connection.execute(
-        "select ops.ensure_dedup_partition(day::date) from generate_series("
-        "ops.day_of(%(received_from)s), ops.day_of(%(received_until)s), '1 day') as day",
-        batch,
-    )
-
-
-def _ensure_days(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
-    """Make the partitions and the visitor keys of every day the batch's events happened on."""
-    days = [
-        day
-        for (day,) in connection.execute(
-            "select distinct event_date from batch_timed t where load_id = any(%(load_ids)s)"
-            " and received_at between %(received_from)s and %(received_until)s"
-            " and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)",
-            batch,
-        )
-    ]
-    for day in sorted(days):
-        connection.execute("select ops.ensure_clean_partition(%s)", (day,))
-        connection.execute(
-            "insert into ops.visitor_keys (day, key) values (%s, %s) on conflict do nothing",
-            (day, secrets.token_bytes(32)),
-        )

@@ -6,6 +6,7 @@ two counts are held against each other.
 
 from collections.abc import Iterator
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import zstandard
@@ -15,6 +16,7 @@ from contract.errors import SpoolFormatError
 from contract.event import ClientReport, StoredBatch, StoredEvent, decode_stored_batch
 from contract.outcome import DeadLetterReason, Outcome
 from storage.rows import received_at, rows_of
+from storage.spool.erase import without
 from storage.spool.frame import Frame, FrameMeta, decode_meta, decode_named
 from storage.spool.reader import Group, Segment
 from storage.spool.segment import Footer, TallyRow
@@ -50,7 +52,19 @@ class Contents:
         self.segment = segment
         self.refused: dict[Any, str] = {}
         """Row number within the segment → PostgreSQL's reason, from bisection."""
+        self.erased: set[tuple[str, UUID]] = set()
+        """Source and id of events that bear a tombstone: they are loaded blank."""
         self.reset()
+
+    def names(self) -> Iterator[tuple[str, UUID]]:
+        """Yield source and id of every event that can be decoded, and nothing more of it."""
+        for group in self.segment.groups:
+            for frame in self._frames(group):
+                try:
+                    meta, named = decode_meta(frame.meta), decode_named(frame.body)
+                except _UNDECODABLE:
+                    continue
+                yield from ((meta.source, event.event_id) for event in named.events)
 
     def reset(self) -> None:
         """Forget what the last pass found."""
@@ -112,7 +126,7 @@ class Contents:
     def rows_to_copy(self, load_id: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows, counting as they go; rows PostgreSQL refused before become dead letters."""
         self.reset()
-        for received_at_us, meta, batch in self.batches(load_id):
+        for received_at_us, meta, batch in self._remaining(load_id):
             self._note(received_at_us, load_id, meta, batch)
             numbered = list(enumerate(batch.events, self.rows))
             self.rows += len(numbered)
@@ -123,6 +137,11 @@ class Contents:
                 batch.events = [event for number, event in numbered if number not in self.refused]
             self.tally.add_events(minute_of(received_at_us), meta.source, Outcome.LOADED, batch.events)
             yield from rows_of(load_id, received_at_us, meta, batch)
+
+    def _remaining(self, load_id: int) -> Iterator[tuple[int, FrameMeta, StoredBatch]]:
+        """Yield the batches, with what was erased blank."""
+        for received_at_us, meta, batch in self.batches(load_id):
+            yield received_at_us, *(without(meta, batch, self.erased) if self.erased else (meta, batch))
 
     def _refuse(self, received_at_us: int, source: str, event: StoredEvent, detail: str) -> None:
         reason = DeadLetterReason.ROW_REFUSED

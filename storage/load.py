@@ -12,27 +12,27 @@ Always true:
 
 import hashlib
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 import structlog
 from msgspec import Struct
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from contract.errors import SegmentChanged, SpoolFormatError
 from contract.outcome import Outcome
 from storage.contents import Contents, missing
+from storage.copy import copy_rows
 from storage.postgres import is_passing, read_sql
-from storage.rows import COLUMN_TYPES, COLUMNS, received_at
+from storage.rows import received_at
+from storage.spool.erase import rewrite_archived
 from storage.spool.folder import SegmentId, SlotFolder
 from storage.spool.reader import Segment, parse_segment
-from storage.spool.segment import Footer, TallyRow
+from storage.spool.segment import Footer, SegmentHeader, TallyRow
 
 log: Final = structlog.get_logger()
 # SQLSTATE classes that say a row is at fault: data, constraints, limits.
 _DATA_ERRORS: Final = ("22", "23", "54")
-_COPY: Final = f"copy raw.events ({', '.join(COLUMNS)}) from stdin (format binary)"
 
 
 class LoadReport(Struct, frozen=True):
@@ -43,16 +43,6 @@ class LoadReport(Struct, frozen=True):
     dead_lettered: int
     damaged: int
     rejected: int
-
-
-class _JsonbBytes(Dumper):
-    """JSON that is already text, as binary jsonb: version byte 1, then the text."""
-
-    format = Format.BINARY
-    oid = psycopg.adapters.types["jsonb"].oid
-
-    def dump(self, obj: bytes) -> Buffer | None:
-        return b"\1" + obj
 
 
 class _Miscounted(Exception):
@@ -73,7 +63,7 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         return None
     name = SegmentId(folder.spool_id, folder.slot, number)
     digest = hashlib.sha256(data).digest()
-    if _is_loaded(connection, name, digest):
+    if _is_loaded(connection, name, digest, SegmentHeader.unpack(data).revision):
         folder.release(number)
         return None
     segment = parse_segment(data)
@@ -84,14 +74,18 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         raise SpoolFormatError(f"segment {name} is sealed but its footer is damaged: its loss must be written off")
     # What the ledger knows of must not lose its name in a power cut, and come back recovered with other bytes.
     folder.files.sync_folder(folder.path)
+    contents = Contents(segment)
     try:
-        report = _load_patiently(connection, name, digest, Contents(segment), segment.footer)
+        report = _load_patiently(connection, name, digest, contents, segment.footer)
     except psycopg.errors.UniqueViolation:
         # Another loader was faster.
-        if not _is_loaded(connection, name, digest):
+        if not _is_loaded(connection, name, digest, segment.header.revision):
             raise
         report = None
     folder.release(number)
+    if contents.erased:
+        # The archive must not keep what raw may not hold.
+        rewrite_archived(folder, number, contents.erased)
     return report
 
 
@@ -117,12 +111,13 @@ def _load_patiently(
                 raise
 
 
-def _is_loaded(connection: psycopg.Connection, name: SegmentId, digest: bytes) -> bool:
+def _is_loaded(connection: psycopg.Connection, name: SegmentId, digest: bytes, revision: int) -> bool:
+    """Look into the ledger; a segment that was rewritten since has other contents and is still the one loaded."""
     found = connection.execute(
         "select content_sha256 from ops.loads where spool_id = %s and slot = %s and segment = %s",
         (name.spool_id, name.slot, name.segment),
     ).fetchone()
-    if found is not None and bytes(found[0]) != digest:
+    if found is not None and bytes(found[0]) != digest and not revision:
         raise SegmentChanged(f"segment {name} was loaded with other contents: keep the file and find out why")
     return found is not None
 
@@ -141,7 +136,9 @@ def _load(
     with connection.transaction():
         _ensure_partitions(connection, contents.segment)
         load_id = _insert_load(connection, name, digest, footer, loaded, loaded_hash, dead, damaged)
-        copied = _copy(connection, contents, load_id)
+        # After the ledger row, which an erasure waits for: so none can come between.
+        contents.erased = find_erased(connection, contents)
+        copied = copy_rows(connection, contents.rows_to_copy(load_id))
         if (loaded, dead, loaded_hash) != (
             contents.tally.total(Outcome.LOADED)[0],
             len(contents.dead),
@@ -163,6 +160,19 @@ def _load(
             damaged=damaged,
         )
     return LoadReport(name, loaded, dead, damaged, footer.rejected)
+
+
+def find_erased(connection: psycopg.Connection, contents: Contents) -> set[tuple[str, UUID]]:
+    """Return which of the segment's events bear a tombstone; where there is no tombstone, nobody looks."""
+    if connection.execute("select exists (select from ops.tombstones)").fetchone() == (False,):
+        return set()
+    names = list(contents.names())
+    return set(
+        connection.execute(
+            "select source, event_id from ops.erased_among(%s, %s)",
+            ([source for source, _ in names], [event_id for _, event_id in names]),
+        ).fetchall()
+    )
 
 
 def _ensure_partitions(connection: psycopg.Connection, segment: Segment) -> None:
@@ -214,16 +224,6 @@ def _insert_load(
     ).fetchone()
     assert row is not None  # noqa: S101 - `returning` returns
     return int(row[0])
-
-
-def _copy(connection: psycopg.Connection, contents: Contents, load_id: int) -> int:
-    with connection.cursor() as cursor:
-        cursor.adapters.register_dumper(bytes, _JsonbBytes)
-        with cursor.copy(_COPY) as copy:
-            copy.set_types(COLUMN_TYPES)
-            for row in contents.rows_to_copy(load_id):
-                copy.write_row(row)
-        return cursor.rowcount
 
 
 def _insert_audit(connection: psycopg.Connection, load_id: int, contents: Contents, footer: Footer) -> None:
@@ -309,12 +309,8 @@ def _find_refused(connection: psycopg.Connection, contents: Contents) -> None:
 def _try_copy(connection: psycopg.Connection, rows: list[tuple[Any, ...]]) -> str | None:
     """Return PostgreSQL's reason for refusing these rows, without any value of theirs; None when it takes them."""
     try:
-        with connection.transaction(force_rollback=True), connection.cursor() as cursor:
-            cursor.adapters.register_dumper(bytes, _JsonbBytes)
-            with cursor.copy(_COPY) as copy:
-                copy.set_types(COLUMN_TYPES)
-                for row in rows:
-                    copy.write_row(row)
+        with connection.transaction(force_rollback=True):
+            copy_rows(connection, rows)
     except psycopg.Error as error:
         if is_passing(error):
             raise

@@ -22,7 +22,7 @@ _REFUSING_WORDS: Final = (
 
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`."""
+    """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`, `[operate]`."""
 
     dsn: str = ""
     """A libpq connection string or URI. Empty: the embedded PostgreSQL of `sillok up`."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from contract.event import FIELDS, StoredBatch, StoredContext, StoredEvent, encode
+from contract.event import FIELDS, StoredBatch, StoredContext, StoredEvent, encode, is_blank
 from contract.fingerprint import content_hash
 from storage.spool.frame import FrameMeta
 
@@ -25,6 +25,7 @@ _TYPES: Final = {
 }  # fmt: skip
 COLUMN_TYPES: Final = [_TYPES.get(column, "text") for column in COLUMNS]
 _PROPS: Final = FIELDS.index("props")
+_NO_FIELDS: Final = (None,) * len(FIELDS)
 _fields_of = attrgetter(*FIELDS)
 
 
@@ -41,6 +42,13 @@ def rows_of(load_id: int, received_at_us: int, meta: FrameMeta, batch: StoredBat
     ip = _address(context.ip if meta.relay and context.ip else meta.ip)
     user_agent = context.user_agent if meta.relay and context.user_agent else meta.user_agent
     for event in batch.events:
+        if event.flags and is_blank(event):
+            # Neither the context nor the connection may say whose it was.
+            yield (
+                load_id, received, event.event_id, content_hash(event), event.time, None, None, meta.source,
+                meta.is_test, event.event_type, None, None, event.flags, *_NO_FIELDS,
+            )  # fmt: skip
+            continue
         fields = list(_fields_of(event))
         for index, value in shared:
             if fields[index] is None:

@@ -15,10 +15,12 @@ import psycopg
 from msgspec import UNSET, Struct, UnsetType, field
 
 from contract.event import ClientReport, StoredBatch, StoredContext, StoredEvent, encode
+from processor.batch import RunReport, prepare_session, process_batch
 from processor.books import Books, read_books
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
-from processor.run import Processor, RunReport, process_batch
+from processor.operate.actions import prepare
+from processor.run import Processor
 from processor.settings import ProcessSettings
 from storage.load import LoadReport, load_segment
 from storage.postgres import connect, read_sql
@@ -239,7 +241,8 @@ _TABLES: Final = (
     "raw.events", "clean.events", "clean.sessions", "clean.page_views", "clean.identities", "clean.user_agents",
     "clean.channels", "clean.pages", "ops.identity_events", "ops.dedup", "ops.processed", "ops.runs", "ops.finished",
     "ops.loads", "ops.slots", "ops.audit", "ops.rejected", "ops.dead_letters", "ops.clients", "ops.duplicates",
-    "ops.visitor_keys", "ops.rule_files", "ops.close_counts", "ops.closes", "ops.waiting",
+    "ops.visitor_keys", "ops.rule_files", "ops.close_counts", "ops.closes", "ops.waiting", "ops.actions",
+    "ops.discarded", "ops.tombstones", "ops.purges", "ops.dropped_partitions",
 )  # fmt: skip
 _EMPTY: Final = (
     # Closes are never removed, but for this. It silences every trigger: ops.waiting is emptied by name.
@@ -265,9 +268,12 @@ class Road:
     def __init__(self, dsn: str, spool: Path) -> None:
         self.dsn = dsn
         self.spool = Spool(spool)
+        self.sent: list[StoredEvent] = []
+        """What a test's fixture sent, for the test to look for."""
         self.last_words: list[str] = []
         self.admin = connect(dsn)
         self.loader = connect(dsn, role="sillok_loader")
+        self._operator: psycopg.Connection | None = None
         self._processor = Processor(ProcessSettings(), dsn)
         # A backend ends a moment after its client has gone: the road before may still hold the lock.
         self.processor = eventually(self._processor._connect, "another processor works in this database")
@@ -284,8 +290,23 @@ class Road:
         self.last_words.append(statement)
 
     def close(self) -> None:
-        for connection in (self.admin, self.loader, self.processor):
-            connection.close()
+        for connection in (self.admin, self.loader, self.processor, self._operator):
+            if connection is not None:
+                connection.close()
+
+    @property
+    def operator(self) -> psycopg.Connection:
+        """Return a connection as the operators' commands have it."""
+        if self._operator is None:
+            self._operator = connect(self.dsn, role="sillok_operator")
+            prepare(self._operator)
+            prepare_session(self._operator)
+        return self._operator
+
+    @property
+    def spool_folder(self) -> SpoolFolder:
+        """Return the spool as the commands see it."""
+        return SpoolFolder(self.spool.path)
 
     def load(self, spool: Spool | None = None) -> list[LoadReport | None]:
         """Register the slot and load all it has sealed, as the loader does."""

@@ -12,9 +12,9 @@ with reporting as materialized (
     select * from ops.clients
     where last_seen >= %(from)s and first_seen < %(until)s::timestamptz + interval '7 days'
 ), horizon as materialized (
-    -- Nothing of an instance arrives before its first report. Instances can be months old (a server's): of these, what
-    -- was received longer ago is left out.
-    select greatest(min(first_seen), %(from)s::timestamptz - interval '7 days') as moment from reporting
+    -- An instance may send for a while before it first reports; a day is more than any does. Instances can be months old
+    -- (a server's): of these, what was received longer ago is left out.
+    select greatest(min(first_seen) - interval '1 day', %(from)s::timestamptz - interval '7 days') as moment from reporting
 ), arrived as materialized (
     select e.source, e.client_id, e.event_date as day, e.seq
     from clean.events e

@@ -1,7 +1,7 @@
 -- Writes the batch's rows into clean.events, enriched, and counts what was written.
 -- Grain: one row per event.
 -- Reads: batch_timed, batch_repeats, batch_urls, batch_user_agents, batch_addresses, batch_derived, clean.pages.
--- Writes: clean.events, batch_written, ops.audit.
+-- Writes: clean.events, batch_written, batch_counts.
 -- Safe to repeat: yes; the claim of the load comes first in the same transaction, and a second run stops there.
 with inserted as (
     insert into clean.events (
@@ -54,7 +54,7 @@ with inserted as (
     select source, session_id, event_date, event_time, event_type, anonymous_id, customer_id
     from inserted
 )
-insert into ops.audit (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
+insert into batch_counts (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
 select 'process', %(run_id)s, date_trunc('minute', received_at), source, event_type, 'clean', count(*),
     ops.hash_sum(sum(ops.id_hash(event_id)))
 from inserted

@@ -1,6 +1,6 @@
 -- Dead-letters second arrivals with other content and counts them: the id was reused, or somebody lies.
 -- Grain: one row per conflicting arrival.
--- Reads: batch_repeats, raw.events.   Writes: ops.dead_letters, ops.audit.
+-- Reads: batch_repeats, raw.events.   Writes: ops.dead_letters, batch_counts.
 with inserted as (
     insert into ops.dead_letters
         (stage, load_id, run_id, received_at, source, event_type, event_id, reason, detail, body)
@@ -13,7 +13,7 @@ with inserted as (
         and r.received_at between %(received_from)s and %(received_until)s
     returning received_at, source, event_type, event_id
 )
-insert into ops.audit (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
+insert into batch_counts (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
 select 'process', %(run_id)s, date_trunc('minute', received_at), source, event_type, 'dead_lettered', count(*),
     ops.hash_sum(sum(ops.id_hash(event_id)))
 from inserted

@@ -2,7 +2,7 @@
 -- also those from a position on. First arrivals are remembered all the same: a second one is their duplicate.
 -- A row's position within its load is its place on the disk, which stands: raw is append-only.
 -- Grain: one row per event left out.
--- Reads: raw.events, batch_repeats.   Writes: batch_repeats, ops.dead_letters, ops.audit.
+-- Reads: raw.events, batch_repeats.   Writes: batch_repeats, ops.dead_letters, batch_counts.
 with numbered as (
     select tableoid as part, ctid as tid, row_number() over (order by tableoid, ctid) - 1 as position
     from raw.events
@@ -30,7 +30,7 @@ with numbered as (
         and r.load_id = any(%(load_ids)s) and r.received_at between %(received_from)s and %(received_until)s
     returning received_at, source, event_type, event_id
 )
-insert into ops.audit (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
+insert into batch_counts (stage, run_id, minute, source, event_type, outcome, events, hash_sum)
 select 'process', %(run_id)s, date_trunc('minute', received_at), source, event_type, 'dead_lettered', count(*),
     ops.hash_sum(sum(ops.id_hash(event_id)))
 from buried

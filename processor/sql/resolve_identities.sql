@@ -1,6 +1,7 @@
 -- Decides anew whose each touched device was, from all that is known of it. A login or a named customer begins a
 -- customer's time, a logout (whoever it names) or another customer ends it. A device with one customer only was theirs
 -- from its first event on, unless a logout stands before; one with several is shared and never given back to anybody.
+-- Somebody erased still ends the times of others and makes the device shared, and has no time of his own.
 -- At one moment a logout comes first, then customers by their ids: any order will do that is always the same.
 -- Grain: one row per device and stretch of time.
 -- Reads: batch_devices, ops.identity_events.   Writes: batch_identities.
@@ -40,4 +41,4 @@ select t.source, t.anonymous_id, t.owner, tstzrange(case when b.is_backfilled th
 from turns t
 join devices d using (source, anonymous_id)
 cross join lateral (select t.nth = 1 and not d.is_shared and d.seen_from < t.event_time as is_backfilled) b
-where t.owner is not null and t.until is distinct from t.event_time
+where t.owner is not null and t.owner <> '<erased>' and t.until is distinct from t.event_time

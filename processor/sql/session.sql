@@ -15,11 +15,12 @@ create temporary table if not exists batch_user_agents (
 ) on commit delete rows;
 create temporary table if not exists batch_addresses (ip inet not null, country text, region text)
     on commit delete rows;
--- Rows of the batch that will not be clean, and why.
+-- Rows of the batch that will not be clean, and why; `conflicts` is null where the row is neither a duplicate nor a
+-- conflict: it was erased, or is not meant by what is done again.
 create temporary table if not exists batch_repeats (
     part oid not null, tid tid not null, load_id bigint not null, received_at timestamptz not null,
     source text not null, event_type text not null, event_id uuid not null,
-    first_received_at timestamptz not null, conflicts boolean not null
+    first_received_at timestamptz not null, conflicts boolean
 ) on commit delete rows;
 -- Rows of the batch without a session of the SDK's, with the session derived for them, and the earlier rows it may
 -- change, with what their visitor brought along: since when the 12 hours count, and which customer was there.
@@ -49,3 +50,8 @@ create temporary table if not exists batch_pages (
 -- The devices of which the run says something new, and whose they are.
 create temporary table if not exists batch_devices (source text not null, anonymous_id text not null) on commit delete rows;
 create temporary table if not exists batch_identities (like clean.identities) on commit delete rows;
+-- What the batch's statements counted; written into the books at its end.
+create temporary table if not exists batch_counts (
+    stage text not null, run_id bigint not null, minute timestamptz not null, source text not null,
+    event_type text not null, outcome text not null, events bigint not null, hash_sum numeric not null
+) on commit delete rows;

@@ -7,6 +7,7 @@
         00000000000000000007.open    being written, or left behind by a crash
         00000000000000000006.sealed  complete and immutable, waits for the loader
         archive/…05.sealed           loaded, kept for the grace period
+        archive/…04-r1.sealed        the same, rewritten once without what was erased: another name, the old one gone
         damaged/…                    bytes recovery moved aside; never deleted by Sillok
 
 Always true:
@@ -81,7 +82,17 @@ class SlotFolder:
     def segments(self, suffix: str, folder: Path | None = None) -> list[int]:
         """Return the numbers of the segments with this suffix, ascending."""
         names = self.files.names(folder or self.path)
-        return [int(n[:_NAME_DIGITS]) for n in names if n.endswith(suffix) and n[:_NAME_DIGITS].isdigit()]
+        return sorted({int(n[:_NAME_DIGITS]) for n in names if n.endswith(suffix) and n[:_NAME_DIGITS].isdigit()})
+
+    def archived(self, segment: int) -> Path | None:
+        """Return the archived file of a segment, the last one where a crash left two; None when there is none."""
+        start = f"{segment:0{_NAME_DIGITS}}"
+        names = [n for n in self.files.names(self.archive) if n.startswith(start) and n.endswith(SEALED)]
+        return self.archive / max(names, key=_revision_of) if names else None
+
+    def revised_path(self, segment: int, revision: int) -> Path:
+        """Return the path in the archive of a segment that was rewritten."""
+        return self.archive / f"{segment:0{_NAME_DIGITS}}-r{revision}{SEALED}"
 
     def last_segment(self) -> int:
         """Return the highest number ever used here, 0 before the first."""
@@ -91,8 +102,7 @@ class SlotFolder:
 
     def is_sealed(self, segment: int) -> bool:
         """Say whether the segment stands sealed, waiting for the loader or already released by it."""
-        path = self.segment_path(segment)
-        return path.exists() or (self.archive / path.name).exists()
+        return self.segment_path(segment).exists() or self.archived(segment) is not None
 
     def release(self, segment: int) -> None:
         """Move a segment whose load is committed into the archive; repeating it is harmless."""
@@ -110,9 +120,11 @@ class SlotFolder:
 
     def recall(self, segment: int) -> None:
         """Move a segment from the archive back among those that wait for the loader; repeating it is harmless."""
-        path = self.segment_path(segment)
+        archived = self.archived(segment)
+        if archived is None:
+            return
         try:
-            self.files.rename(self.archive / path.name, path)
+            self.files.rename(archived, self.segment_path(segment))
         except (FileNotFoundError, FileExistsError):
             return  # a second loader was faster
         self.files.sync_folder(self.path)
@@ -125,16 +137,24 @@ class SlotFolder:
         """
         last = self.last_segment()
         removed = 0
-        for segment in self.segments(SEALED, self.archive):
-            path = self.archive / f"{segment:0{_NAME_DIGITS}}{SEALED}"
+        for name in self.files.names(self.archive):
+            path = self.archive / name
+            if not name.endswith(SEALED):
+                continue
             try:
-                if segment == last or keep(path):
+                if int(name[:_NAME_DIGITS]) == last or keep(path):
                     break
                 self.files.remove(path)
             except FileNotFoundError:
                 continue  # collector and loaders all do this, and another was faster
             removed += 1
         return removed
+
+
+def _revision_of(name: str) -> int:
+    """Return how often the file of this name was rewritten."""
+    revision = name.removesuffix(SEALED)[_NAME_DIGITS:].removeprefix("-r")
+    return int(revision) if revision.isdigit() else 0
 
 
 class SpoolFolder:

@@ -11,7 +11,7 @@ Header, 64 bytes:
     32   8  segment        u64  increases by one per segment of a slot, never reused
     40   8  opened_at_us   i64  microseconds since the epoch
     48   8  clock_step_us  i64  by how much the wall clock stepped, else 0
-    56   4  reserved       0
+    56   4  revision       u32  how often it was rewritten without what was erased, else 0
     60   4  header_crc     u32  CRC-32 of bytes 0 … 59
 
 Group, a 64-byte header and its payload: the batches that one sync made durable, together:
@@ -82,6 +82,7 @@ class SegmentHeader(Struct, frozen=True):
     segment: int
     opened_at_us: int
     clock_step_us: int = 0
+    revision: int = 0
 
     def pack(self) -> bytes:
         """Return the 64 bytes of the header."""
@@ -94,7 +95,7 @@ class SegmentHeader(Struct, frozen=True):
             self.segment,
             self.opened_at_us,
             self.clock_step_us,
-            0,
+            self.revision,
         )
         return head + _U32.pack(crc32(head))
 
@@ -114,8 +115,8 @@ class SegmentHeader(Struct, frozen=True):
             )
         if crc32(data[:60]) != _U32.unpack_from(data, 60)[0]:
             raise SpoolFormatError("the segment's header is damaged")
-        _, spool_id, slot, _flags, segment, opened_at_us, clock_step_us, _ = _HEADER.unpack_from(data)
-        return cls(UUID(bytes=spool_id), slot, segment, opened_at_us, clock_step_us)
+        _, spool_id, slot, _flags, segment, opened_at_us, clock_step_us, revision = _HEADER.unpack_from(data)
+        return cls(UUID(bytes=spool_id), slot, segment, opened_at_us, clock_step_us, revision)
 
 
 class GroupHeader(Struct, frozen=True):

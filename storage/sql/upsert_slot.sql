@@ -6,5 +6,7 @@ insert into ops.slots as known (spool_id, slot, last_segment)
 values (%(spool_id)s, %(slot)s, %(last_segment)s)
 on conflict (spool_id, slot) do update set
     last_segment = greatest(known.last_segment, excluded.last_segment),
-    seen_at = now()
+    seen_at = now(),
+    -- A retired slot that is written to again is waited for again.
+    retired_at = null
 where known.last_segment < excluded.last_segment

@@ -37,7 +37,8 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psycopg
             keys=(WriteKeySettings(key="relay", source="www", kind="server"),),
         ),
     )
-    started = datetime.now().astimezone().replace(second=0, microsecond=0)
+    # The log is of four days and ends now; the client's account is by the day of the event.
+    started = datetime.now().astimezone().replace(second=0, microsecond=0) - timedelta(days=6)
     with Installation(settings) as installation:
         client = Client(f"http://127.0.0.1:{settings.serve.port}", "relay", batch_events=200)
         with gzip.open(LOG, "rt", encoding="utf-8", errors="replace") as lines:
@@ -71,14 +72,10 @@ def test_every_line_is_clean_once_and_the_books_balance(replayed: tuple[psycopg.
 
 
 def test_the_client_account_says_that_nothing_vanished(replayed: tuple[psycopg.Connection, Books]) -> None:
-    (account,) = replayed[1].clients
-    assert (account.created, account.arrived, account.dropped, account.pending, account.vanished) == (
-        LINES,
-        LINES,
-        0,
-        0,
-        0,
-    )
+    accounts = replayed[1].clients
+    assert len(accounts) > 3, "one a day"
+    assert sum(account.created for account in accounts) == sum(account.arrived for account in accounts) == LINES
+    assert all((account.dropped, account.pending, account.vanished) == ({}, 0, 0) for account in accounts)
 
 
 def test_address_and_user_agent_are_the_visitors(replayed: tuple[psycopg.Connection, Books]) -> None:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from contract.event import decode_batch
+from processor.batch import process_batch
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
-from processor.run import process_batch
 from storage.load import load_segment
 from storage.postgres import connect, read_sql
 from storage.spool.active import Pending

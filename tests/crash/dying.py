@@ -1,6 +1,6 @@
-"""Runs the real worker or loader on a disk that kills the process at a named point.
+"""Runs the real worker, loader or erasure on a disk that kills the process at a named point.
 
-`python -m tests.crash.dying worker|loader OPERATION WHAT MOMENT NTH`: at the NTH `write`, `sync`, `create`,
+`python -m tests.crash.dying worker|loader|eraser OPERATION WHAT MOMENT NTH`: at the NTH `write`, `sync`, `create`,
 `rename` or `remove` of WHAT (`header`, `group`, `footer`, `copy`, or a file's suffix) the process gets a
 SIGKILL, `before`, `after` or `half`way; with the moment `slow` nothing dies and every sync takes its time. Standard input brings the worker's order, or the loader's settings.
 """
@@ -16,8 +16,12 @@ from typing import NoReturn
 import msgspec
 
 from collector_server.worker import main as serve
+from processor.batch import prepare_session
+from processor.operate.actions import prepare
+from processor.operate.erase import erase_customer
 from storage.loader import Loader, LoadSettings
 from storage.logs import configure_logs
+from storage.postgres import connect
 from storage.spool.files import OsFiles
 from storage.spool.folder import SpoolFolder
 from storage.spool.segment import GROUP_MAGIC, KIND_FOOTER
@@ -115,6 +119,12 @@ class LoadOrder(msgspec.Struct):
     spool: str
 
 
+class EraseOrder(LoadOrder):
+    """Whom to erase."""
+
+    customer: str
+
+
 def _die() -> NoReturn:
     time.sleep(_LAST_MOMENT_S)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -129,7 +139,16 @@ def _load(files: OsFiles) -> int:
     return loader.run(threading.Event())
 
 
+def _erase(files: OsFiles) -> int:
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=EraseOrder)
+    with connect(order.dsn, role="sillok_operator") as connection:
+        prepare(connection)
+        prepare_session(connection)
+        erase_customer(connection, SpoolFolder(Path(order.spool), files), order.customer, "request 12")
+    return 0
+
+
 if __name__ == "__main__":
     part, operation, what, moment, nth = sys.argv[1:]
     disk = DyingFiles(Point(operation, what, moment, int(nth)))
-    raise SystemExit(serve(disk) if part == "worker" else _load(disk))
+    raise SystemExit({"worker": serve, "loader": _load, "eraser": _erase}[part](disk))

@@ -136,6 +136,7 @@ def test_the_loader_can_do_exactly_what_it_must(admin):
         "ops.dead_letters": "insert",
         "ops.slots": "insert select update",
         "ops.clients": "insert select update",
+        "ops.tombstones": "select",
     }
 
 
@@ -162,11 +163,38 @@ def test_the_processor_can_do_exactly_what_it_must(admin):
         "ops.finished": "insert select update",
         "ops.closes": "insert select",
         "ops.close_counts": "insert select",
+        "ops.actions": "insert select",
     }
     assert {table for table, rights in found.items() if rights == "select"} == {
         "raw.events", "ops.loads", "ops.slots", "ops.clients", "ops.rejected", "ops.slot_progress", "ops.watermark",
-        "ops.waiting", "ops.migrations",
+        "ops.waiting", "ops.migrations", "ops.discarded", "ops.purges", "ops.dropped_partitions",
     }  # fmt: skip
+
+
+def test_the_operator_can_do_what_loader_and_processor_can_and_remove_what_it_must(admin):
+    """It removes events and details where it must; counts, ledger and actions it can only add to."""
+    found = dict(admin.execute(PRIVILEGES, ("sillok_operator",)))
+    allowed = dict(admin.execute(PRIVILEGES, ("sillok_loader",)))
+    for table, rights in admin.execute(PRIVILEGES, ("sillok_processor",)).fetchall():
+        allowed[table] = " ".join(sorted({*allowed.get(table, "").split(), *rights.split()}))
+    more = {table: set(rights.split()) - set(allowed.get(table, "").split()) for table, rights in found.items()}
+    assert {table: rights for table, rights in more.items() if rights} == {
+        "raw.events": {"delete"},
+        "clean.events": {"delete"},
+        "ops.dead_letters": {"delete"},
+        "ops.duplicates": {"delete"},
+        "ops.dedup": {"delete"},
+        "ops.rejected": {"delete"},
+        "ops.identity_events": {"delete"},
+        "ops.discarded": {"insert"},
+        "ops.purges": {"insert"},
+    }
+
+
+@pytest.mark.parametrize("role", ["sillok_loader", "sillok_processor", "sillok_operator", "sillok_reader"])
+def test_nobody_reads_the_key_of_the_tombstones(database, role):
+    with connect(database, role=role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select * from ops.erasure_key")
 
 
 def test_the_processor_may_change_one_column_of_an_event(admin):
@@ -219,6 +247,18 @@ def test_new_partitions_are_readable(admin):
         ("sillok_processor", "delete from ops.duplicates"),
         ("sillok_processor", "insert into ops.loads (segment) values (1)"),
         ("sillok_processor", "select ops.ensure_raw_partition(current_date)"),
+        ("sillok_operator", "update ops.audit set events = 0"),
+        ("sillok_operator", "delete from ops.audit"),
+        ("sillok_operator", "update ops.actions set reason = ''"),
+        ("sillok_operator", "delete from ops.actions"),
+        ("sillok_operator", "delete from ops.loads"),
+        ("sillok_operator", "delete from ops.tombstones"),
+        ("sillok_operator", "insert into ops.tombstones values ('x', 1)"),
+        ("sillok_operator", "update clean.events set event_time = now()"),
+        ("sillok_operator", "drop table ops.audit"),
+        ("sillok_processor", "select ops.bury('{web}', '{00000000-0000-0000-0000-000000000000}', 1)"),
+        ("sillok_loader", "select ops.drop_partition('raw.events', current_date - 30)"),
+        ("sillok_reader", "select ops.keyed_hash('x')"),
         ("sillok_reader", "select * from raw.events"),
         ("sillok_reader", "select * from ops.dead_letters"),
         ("sillok_reader", "select * from ops.visitor_keys"),

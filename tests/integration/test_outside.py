@@ -46,7 +46,7 @@ def reconcile(road, capsys, tmp_path):
         settings = load_settings(None, {"SILLOK_PROCESS_DSN": road.dsn, "SILLOK_EXPECT_DSN": expect_dsn})
         options = sillok._parser().parse_args(["reconcile", "--json", "--expect", str(path), *arguments])
         capsys.readouterr()
-        return options.command(settings, options), msgspec.json.decode(capsys.readouterr().out)
+        return options.command.run(settings, options), msgspec.json.decode(capsys.readouterr().out)
 
     return run
 

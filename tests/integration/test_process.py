@@ -12,9 +12,10 @@ import pytest
 
 from contract.event import StoredContext
 from contract.fingerprint import HASH_MODULUS, id_hash
+from processor.batch import process_batch
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
-from processor.run import Processor, process_batch
+from processor.run import Processor
 from processor.settings import ProcessSettings
 from storage.postgres import connect, read_sql
 from tests.builders import DAY_US, KST, Road, Sent, event, eventually, moment, today_us

@@ -6,10 +6,11 @@ import threading
 import pytest
 
 from contract.fingerprint import id_hash
+from processor.batch import process_batch
 from processor.dictionaries import Dictionaries
 from processor.enrich import ChannelRules
 from processor.refusal import CannotClean
-from processor.run import Processor, process_batch
+from processor.run import Processor
 from processor.settings import ProcessSettings
 from tests.builders import Road, Sent, event, today_us
 from tests.checks import assert_checks_are_clean

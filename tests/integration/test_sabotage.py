@@ -64,7 +64,7 @@ def reconcile(road, capsys):
     def run(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
         options = sillok._parser().parse_args(["reconcile", *arguments])
-        return options.command(settings, options), " ".join(capsys.readouterr().out.split())
+        return options.command.run(settings, options), " ".join(capsys.readouterr().out.split())
 
     return run
 

@@ -153,7 +153,7 @@ def test_a_segment_header_is_as_documented():
         "segment": 7,
         "opened_at_us": OPENED_US,
         "clock_step_us": -6_000_000,
-        "reserved": 0,
+        "revision": 0,
         "header_crc": crc32(GOLDEN_HEADER[:60]),
     }
 

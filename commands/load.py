@@ -1,0 +1,29 @@
+"""`sillok load`: spool segments into `raw.events`."""
+
+import argparse
+
+from commands.children import stop_event
+from commands.database import find_migrated_dsn
+from commands.settings import Settings
+from commands.terminal import OK
+from storage.loader import Loader
+
+HELP = "run the loader: sealed spool segments into raw.events"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Say when to stop."""
+    command.add_argument("--once", action="store_true", help="stop when nothing is left to do")
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Load until told to stop."""
+    stop = stop_event(with_stdin=options.settings_from_stdin)
+    loader = Loader(
+        settings.load,
+        find_migrated_dsn(settings, "load"),
+        settings.spool_folder(),
+        settings.spool.archive_grace_days,
+    )
+    loader.run(stop, once=options.once)
+    return OK

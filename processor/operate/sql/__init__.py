@@ -1,0 +1,1 @@
+"""SQL of the operators' commands, one statement a file."""
