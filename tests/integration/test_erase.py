@@ -15,6 +15,7 @@ from storage.spool.folder import SEALED
 from storage.spool.frame import Reject
 from storage.spool.reader import read_segment
 from tests.builders import Road, Sent, event, eventually, today_us
+from tests.checks import assert_checks_are_clean
 from tests.fakes import FakeClock
 from tests.operating import sillok, write_settings
 
@@ -251,3 +252,37 @@ def test_the_command_erases_him(known, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "3 events and 1 rejected ones erased; 2 of 2 archived segments rewritten." in done.stdout
     assert_gone(known)
+
+
+def device(road: Road, *sent, at_us: int = NOON) -> None:
+    """Send events of one device, a second apart, each in a session of its customer."""
+    events = [
+        event(event_type=kind, anonymous_id="d", session_id=f"s-{who}", customer_id=who, page_url=f"https://a.kr/{path}",
+              time=(at_us + n * 1_000_000) // 1000)
+        for n, (kind, who, path) in enumerate(sent)
+    ]  # fmt: skip
+    road.spool.clock = FakeClock(at_us + MINUTE_US - 1)
+    road.send(Sent(events, at_us=at_us + MINUTE_US))
+
+
+def test_his_pages_and_his_devices_are_forgotten_and_hers_stay(road):
+    """Page views and identities go too; a device that he shared stays shared, and his time is not given to her."""
+    device(road, ("page_view", HIM, "his"), ("page_view", "her", "both"), ("page_view", HIM, "both"))
+    before = road.rows("select valid, is_shared, is_backfilled from clean.identities where customer_id = 'her'")
+    assert len(before) == 1
+    erase(road)
+    assert HIM not in everything(road)
+    assert road.rows("select customer_id, page_path from clean.page_views") == [
+        {"customer_id": "her", "page_path": "/both"}
+    ]
+    assert road.rows("select valid, is_shared, is_backfilled from clean.identities") == before
+    assert road.values("select page_path from clean.channels") == ["/both"]
+    assert_checks_are_clean(road.admin)
+    assert road.books().balanced
+
+
+def test_a_device_that_was_his_alone_leaves_nothing(road):
+    device(road, ("login", HIM, "his"), ("page_view", HIM, "his"))
+    erase(road)
+    for table in ("clean.identities", "ops.identity_events", "clean.page_views", "clean.sessions", "clean.channels"):
+        assert road.values(f"select count(*) from {table}") == [0], table
