@@ -23,5 +23,5 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     stop, reload = stop_event(with_stdin=options.settings_from_stdin), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     dsn = find_migrated_dsn(settings, "process")
-    Processor(settings.process, dsn, settings.retention, reload).run(stop, once=options.once)
+    Processor(settings.process, dsn, retention=settings.retention, reload=reload).run(stop, once=options.once)
     return OK

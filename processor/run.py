@@ -38,6 +38,7 @@ class Processor:
         self,
         settings: ProcessSettings,
         dsn: str,
+        *,
         retention: RetentionSettings = RetentionSettings(),  # noqa: B008 - frozen
         reload: threading.Event | None = None,
     ) -> None:
@@ -127,7 +128,10 @@ class Processor:
         self._retained_at = time.monotonic()
         try:
             drop_expired(self._connection, self._retention, "sillok process")
-        except psycopg.Error:
+        except psycopg.Error as error:
+            if is_passing(error):  # the next turn waits for the database
+                self._retained_at = -_RETENTION_S
+                return
             log.exception("retention_failed", action="tried again in an hour")
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:

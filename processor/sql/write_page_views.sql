@@ -44,7 +44,7 @@ with viewed as materialized (
     select b.session_no, p.*
     from batch_sessions b
     cross join lateral (
-        select p.ctid as tid, p.event_date, p.event_id
+        select p.ctid as tid, p.event_date as found_on, p.event_id
         from clean.page_views p
         where p.session_id = b.session_id and p.source = b.source
             and p.event_date between b.first_date and b.last_date
@@ -52,11 +52,13 @@ with viewed as materialized (
         offset 0
     ) p
     where b.is_known
+), compared as materialized (
+    -- A full join is never a loop within a loop, whatever the planner believes: a machine's session may have 20,000 pages.
+    select * from timed full join found using (session_no, event_id)
 ), gone as (
     delete from clean.page_views p
-    using found f
-    where p.event_date = f.event_date and p.ctid = f.tid
-        and not exists (select from viewed v where v.session_no = f.session_no and v.event_id = f.event_id)
+    using compared c
+    where p.event_date = c.found_on and p.ctid = c.tid and c.source is null
 ), changed as (
     update clean.page_views p
     set visitor_id = t.visitor_id, nth = t.nth, is_entry = t.is_entry, is_exit = t.is_exit,
@@ -64,9 +66,8 @@ with viewed as materialized (
         previous_page_name = t.previous_page_name, next_page_url = t.next_page_url,
         next_page_code = t.next_page_code, next_page_name = t.next_page_name, dwell_ms = t.dwell_ms,
         clicks = t.clicks, errors = t.errors, other_events = t.other_events
-    from found f
-    join timed t using (session_no, event_id)
-    where p.event_date = f.event_date and p.ctid = f.tid
+    from compared t
+    where p.event_date = t.found_on and p.ctid = t.tid and t.source is not null
         -- All that the session's other events decide; the rest is the page view's own and never changes.
         and (p.visitor_id, p.nth, p.is_entry, p.is_exit, p.previous_page_url, p.previous_page_code,
             p.previous_page_name, p.next_page_url, p.next_page_code, p.next_page_name, p.dwell_ms, p.clicks, p.errors,
@@ -86,5 +87,5 @@ select
     is_test, is_bot, channel, page_url, page_host, page_path, page_code, page_name,
     previous_page_url, previous_page_code, previous_page_name, next_page_url, next_page_code, next_page_name,
     dwell_ms, clicks, errors, other_events
-from timed t
-where not exists (select from found f where f.session_no = t.session_no and f.event_id = t.event_id)
+from compared
+where tid is null

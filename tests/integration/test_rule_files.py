@@ -114,7 +114,7 @@ class Running:
         self.reload = threading.Event()
         self._stop = threading.Event()
         eventually(lambda: no_lock_is_held(road))
-        processor = Processor(process_settings, road.dsn, self.reload)
+        processor = Processor(process_settings, road.dsn, reload=self.reload)
         self._thread = threading.Thread(target=processor.run, args=(self._stop,))
 
     def __enter__(self):
