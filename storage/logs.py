@@ -26,5 +26,6 @@ def configure_logs(level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # In one write, newline included: several processes share the stream, and print() would let lines run together.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

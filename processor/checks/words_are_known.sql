@@ -23,7 +23,7 @@ with recent as (
         ('device_type', 'desktop'), ('device_type', 'mobile'), ('device_type', 'tablet'), ('device_type', 'bot'),
         ('device_type', 'other'),
         ('flags', 'late'), ('flags', 'future'), ('flags', 'clock_corrected'), ('flags', 'clock_wrong'),
-        ('flags', 'masked'), ('flags', 'truncated'), ('flags', 'sanitised'), ('flags', 'session_derived')
+        ('flags', 'erased'), ('flags', 'masked'), ('flags', 'truncated'), ('flags', 'sanitised'), ('flags', 'session_derived')
 )
 select "column", word, events from used
 where not exists (select from known where known."column" = used."column" and known.word = used.word)

@@ -24,9 +24,9 @@ RANGE = moment(NOON), moment(NOON + 60_000_000)
 @pytest.fixture
 def day(road) -> Road:
     """Return a road with events of one minute, and one of the next."""
-    events = [event(session_id="s", customer_id="c-1", anonymous_id="a", click_text=text, time=NOON // 1000 + n,
+    events = [event(session_id="s", customer_id="customer-1", anonymous_id="a", click_text=text, time=NOON // 1000 + n,
                     props={"열쇠": [1]}) for n, text in enumerate(FORMULAS)]  # fmt: skip
-    later = event(session_id="s", customer_id="c-1", time=NOON // 1000 + 60_000)
+    later = event(session_id="s", customer_id="customer-1", time=NOON // 1000 + 60_000)
     road.send(
         Sent([*events, later], at_us=NOON + 60_000_000, sent_at=NOON // 1000 + 60_000, ip="10.0.0.7", user_agent="x/1")
     )
@@ -87,8 +87,8 @@ def test_people_come_along_for_a_reason_and_the_audit_says_so(day, tmp_path):
     assert sillok(settings, *arguments, str(tmp_path / "a.csv")).returncode == 0
     done = sillok(settings, *arguments, str(tmp_path / "b.csv"), "--reason", "audit of 2026")
     assert (done.returncode, json.loads(done.stdout)["has_people"]) == (0, True), done.stderr
-    assert "c-1" not in (tmp_path / "a.csv").read_text(encoding="utf-8")
-    assert "c-1" in (tmp_path / "b.csv").read_text(encoding="utf-8")
+    assert "customer-1" not in (tmp_path / "a.csv").read_text(encoding="utf-8")
+    assert "customer-1" in (tmp_path / "b.csv").read_text(encoding="utf-8")
     rows = day.rows(
         "select command, arguments ->> 'people' as people, reason, result from ops.actions order by action_id"
     )
