@@ -130,12 +130,10 @@ def test_a_database_restored_to_the_past_gets_again_what_it_forgot(make_machine,
         known = _count(dsn, _LOADS)
         wait_until(lambda: _count(dsn, _LOADS) > known + 5, "loads that the backup does not know")
         driver.wait_for_more(100)
-        forgotten = _count(dsn, _LOADS)
         server.stop()
         shutil.rmtree(folder)
         _copy(backup, folder)
         server.start()
-        assert _count(dsn, _LOADS) < forgotten
         driver.wait_for_more(100)
         assert set(driver.answers) == {"200"}
     finish(machine)
