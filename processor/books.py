@@ -95,7 +95,7 @@ class Books(Struct, kw_only=True):
     closes: list[Close]
     restatements: list[Restatement]
     raw_gone: list[date]
-    """Closed days whose raw rows are past their retention: held against the close instead."""
+    """Days whose raw rows are past their retention: not counted, and held against the close where there is one."""
     clients: list[ClientAccount]
     written: list[Close] = []
     """The closes that were made just now."""
@@ -199,7 +199,8 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
 
     days = _whole_days(range_from, range_until)
     closes = [found for kind in ("received_day", "event_day") for found in _closes(connection, kind, days)]
-    raw_gone = _raw_gone(connection, [close.day for close, _ in closes if close.kind == "received_day"])
+    closed = [close.day for close, _ in closes if close.kind == "received_day"]
+    raw_gone = _raw_gone(connection, range_from, range_until, closed)
     differences = [
         *find_differences(
             accounts,
@@ -256,14 +257,14 @@ def _closes(connection: psycopg.Connection, kind: Any, days: list[date]) -> list
     return read_closes(connection, kind, days[0], days[-1]) if days else []
 
 
-def _raw_gone(connection: psycopg.Connection, closed: list[date]) -> list[date]:
-    """Return the closed days whose partition of raw.events was dropped."""
+def _raw_gone(
+    connection: psycopg.Connection, range_from: datetime, range_until: datetime, closed: list[date]
+) -> list[date]:
+    """Return the days whose rows of raw.events retention dropped, and closed ones that have none any more."""
     return [
         day
         for (day,) in connection.execute(
-            "select day from unnest(%s::date[]) as day"
-            " where to_regclass('raw.events_' || to_char(day, 'YYYYMMDD')) is null order by day",
-            (closed,),
+            read_sql("processor.sql", "raw_gone.sql"), {"from": range_from, "until": range_until, "closed": closed}
         )
     ]
 

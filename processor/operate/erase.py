@@ -106,6 +106,7 @@ def _erase_rows(action: Action, values: dict[str, Any]) -> tuple[int, int]:
         cursor.executemany("insert into leaving (source, event_id) values (%s, %s) on conflict do nothing", letters)
     events = one(connection, statement("bury.sql"), {"action_id": action.action_id})
     action.run("blank_raw.sql")
+    action.run("name_devices.sql", **values)
     remove(action, "erased", "infinity", customer.id)
     return events, _blank_rejected(connection, customer)
 

@@ -12,7 +12,8 @@ from processor.operate.actions import Action
 def remove(action: Action, outcome: str, until: datetime | str, customer: str | None = None) -> None:
     """Remove what arrived before `until` (or `infinity`), count it as `outcome`, rewrite what was derived from it.
 
-    Whose the devices were is known from what is left; a `customer` is forgotten on every device.
+    Whose the devices are is decided anew from what is left, also of those that stand in `batch_devices` already; a
+    `customer` is forgotten on all of them.
     Raw rows that wait for the processor are left alone.
     """
     connection = action.connection
@@ -29,7 +30,6 @@ def remove(action: Action, outcome: str, until: datetime | str, customer: str | 
     for name in ("remove_duplicates.sql", "remove_leaving_letters.sql", "remove_raw.sql", "forget_arrivals.sql"):
         action.run(name, **values)
     sessions.rewrite(connection)
-    action.run("name_devices.sql", customer=customer)
     action.run("forget_identities.sql", customer=customer)
     identities.resolve(connection)
     action.result |= dict(

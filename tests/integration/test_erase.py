@@ -187,10 +187,11 @@ def test_a_rewritten_segment_can_be_loaded_by_a_database_that_forgot_it(known):
 
 
 def test_only_one_source_when_one_is_named(known):
-    elsewhere = event(customer_id=HIM)
+    elsewhere = event(customer_id=HIM, anonymous_id="d")
     known.send(Sent([elsewhere], at_us=NOON + 2 * MINUTE_US, source="app"))
     erase(known, source="web")
     assert known.values("select event_id from clean.events where customer_id = %s", HIM) == [elsewhere.event_id]
+    assert known.values("select source from clean.identities where customer_id = %s", HIM) == ["app"]
     assert known.books().balanced
 
 

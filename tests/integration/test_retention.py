@@ -5,6 +5,8 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from contract.calendar import SEOUL
+from processor.books import read_books
+from processor.closes import day_range
 from processor.retention import RetentionSettings, drop_expired, expired
 from tests.builders import Road, Sent, event, today_us
 from tests.fakes import FakeClock
@@ -58,9 +60,21 @@ def test_a_day_of_raw_goes_when_its_time_is_over(empty):
     assert kept == {"parent": "raw.events", "day": TODAY - timedelta(days=9), "rows": 1, "hash_sum": old}
     [action] = empty.rows("select operator, command, result from ops.actions")
     assert (action["operator"], action["command"]) == ("test", "retention")
+    books = read_books(empty.admin, *day_range(TODAY - timedelta(days=9)))
+    assert (books.balanced, books.raw_gone) == (True, [TODAY - timedelta(days=9)])
+    assert books.totals["web"]["process.clean"] == 1
     assert list(action["result"]["dropped"].values()) == [1]
     assert drop(empty) == {}
     assert empty.values("select count(*) from ops.actions") == [1], "nothing done is nothing to say"
+
+
+def test_a_day_of_raw_that_retention_did_not_drop_is_missed(empty):
+    """The books pass over what is written down as dropped, and over nothing else."""
+    received(empty, 9)
+    empty.process()
+    empty.forget_days()
+    books = read_books(empty.admin, *day_range(TODAY - timedelta(days=9)))
+    assert {difference.identity for difference in books.differences} >= {"loaded = rows of raw.events"}
 
 
 def test_a_day_of_raw_that_is_not_processed_is_never_dropped(empty):

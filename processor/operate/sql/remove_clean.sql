@@ -1,6 +1,6 @@
 -- Removes leaving events from clean, names the sessions and devices they leave, and moves their count.
 -- Grain: one row per event.
--- Reads: leaving, clean.sessions.   Writes: clean.events, batch_sessions, batch_devices, action_moves.
+-- Reads: leaving, clean.sessions, batch_devices.   Writes: clean.events, batch_sessions, batch_devices, action_moves.
 with gone as (
     delete from clean.events e using leaving l
     where e.source = l.source and e.event_id = l.event_id
@@ -16,7 +16,9 @@ with gone as (
     group by g.source, g.session_id
 ), left_behind as (
     insert into batch_devices (source, anonymous_id)
-    select distinct source, anonymous_id from gone where anonymous_id is not null
+    select source, anonymous_id from gone where anonymous_id is not null
+    except
+    select source, anonymous_id from batch_devices
 )
 insert into action_moves (minute, source, event_type, outcome, events, hash_sum)
 select date_trunc('minute', received_at), source, event_type, outcome, sum(n), sum(n * ops.id_hash(event_id)::numeric)
