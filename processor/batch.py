@@ -86,21 +86,16 @@ def _run(connection: psycopg.Connection, dictionaries: Dictionaries, portion: Po
             batch = {"run_id": run_id, "load_ids": load_ids, **_span(connection, load_ids)}
             try:
                 _clean(connection, dictionaries, batch, portion)
-                connection.execute(read_sql("processor.sql", "write_counts.sql"))
             except Exception as error:
                 reason = fault_of(error)
                 if reason is None:
                     raise
                 raise CannotClean(reason, filled_ids, loaded) from error
         connection.execute(read_sql("processor.sql", "advance.sql"), {"load_ids": load_ids})
-        counts: dict[str, int] = dict(
-            connection.execute(
-                "select outcome, sum(events)::bigint from ops.audit where run_id = %s group by outcome",
-                (run_id,),
-            ).fetchall()
-        )
+        counts = counted(connection)
         if sum(counts.values()) != loaded and not is_trial:
             raise AssertionError(f"run {run_id} accounts for {sum(counts.values())} of {loaded} loaded events")
+        connection.execute(read_sql("processor.sql", "write_counts.sql"))
     return RunReport(
         run_id,
         len(load_ids),
@@ -108,6 +103,11 @@ def _run(connection: psycopg.Connection, dictionaries: Dictionaries, portion: Po
         counts.get("duplicate", 0),
         counts.get("dead_lettered", 0),
     )
+
+
+def counted(connection: psycopg.Connection) -> dict[str, int]:
+    """Return how many of the batch's events came to which outcome, by what its INSERTs returned."""
+    return dict(connection.execute("select outcome, sum(events)::bigint from batch_counts group by outcome").fetchall())
 
 
 def _span(connection: psycopg.Connection, load_ids: list[int]) -> dict[str, Any]:

@@ -64,11 +64,6 @@ class RuleFile(Generic[_T]):
         if self.path is not None:
             self.value = self._parse(_read(Path(self.path)), self.path)
 
-    def check(self) -> None:
-        """Raise RuleFileBroken when the file as it is now would not be taken."""
-        if self.path is not None:
-            self._parse(_read(Path(self.path)), self.path)
-
     def refresh(self, connection: psycopg.Connection, *, again: bool) -> bool:
         """Take the file if it has changed, or `again`; say whether another version is in force now.
 
@@ -139,11 +134,11 @@ class RuleFiles:
         return any(changed)
 
     def states(self, connection: psycopg.Connection | None) -> Iterator[FileState]:
-        """Yield what is to be said of each file that the settings name, changing nothing."""
+        """Yield what is to be said of each file that the settings name; the database is only read."""
         for file in self._all:
             if file.path is not None:
                 try:
-                    file.check()
+                    file.read()
                     problem = ""
                 except RuleFileBroken as error:
                     problem = str(error)

@@ -7,7 +7,7 @@ stands in `batch_counts` afterwards: whether it moves the books is the caller's 
 
 from datetime import datetime
 
-from processor.batch import ensure_dedup, write_clean
+from processor.batch import counted, ensure_dedup, write_clean
 from processor.dictionaries import Dictionaries
 from processor.enrich import own_apps
 from processor.operate.actions import Action, one
@@ -45,9 +45,7 @@ def clean_again(action: Action, dictionaries: Dictionaries) -> dict[str, int]:
     for name in ("insert_duplicates.sql", "insert_conflicts.sql"):
         connection.execute(read_sql("processor.sql", name), batch)
     write_clean(connection, dictionaries, batch)
-    counts: dict[str, int] = dict(
-        connection.execute("select outcome, sum(events)::bigint from batch_counts group by outcome").fetchall()
-    )
+    counts = counted(connection)
     if sum(counts.values()) != rows:
         raise AssertionError(f"{sum(counts.values())} of {rows} rows were accounted for: nothing is changed")
     return counts

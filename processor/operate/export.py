@@ -64,9 +64,8 @@ def export(
             reader.execute("set transaction isolation level repeatable read read only")
             for table in tables:
                 columns = [c for c in _columns(reader, table) if has_people or c.name not in PEOPLE]
-                if columns:
-                    source = _rows(reader, table, columns, range_from, range_until)
-                    rows[table] = write(draft, table, columns, _counted(source, watch))
+                source = _rows(reader, table, columns, range_from, range_until)
+                rows[table] = write(draft, table, columns, _counted(source, watch))
         draft.chmod(0o600)
         draft.rename(path)
     except OSError as error:
@@ -77,10 +76,10 @@ def export(
 
 
 def _columns(reader: psycopg.Connection, table: str) -> list[Column]:
-    """Return the columns of a table of clean; none where there is no such table."""
+    """Return the columns of a table of clean."""
     rows = reader.execute(
         "select attname::text, format_type(atttypid, null) from pg_attribute"
-        " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum",
         (f"clean.{table}",),
     ).fetchall()
     return [Column(*row) for row in rows]
