@@ -153,7 +153,7 @@ def _print_differences(differences: list[Difference], console: Console) -> None:
 
 def _print_verdict(books: Books, console: Console) -> None:
     if not books.final:
-        console.print(f"The watermark waits: {escape(waiting_for(books))}.", highlight=False)
+        console.print(f"The watermark waits: {escape(waiting_for(books))}", highlight=False)
     failed = sum(not row.holds for row in books.outside)
     if not books.balanced:
         console.print("[bold red]The books do NOT balance.[/]")

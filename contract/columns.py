@@ -226,6 +226,7 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.actions.arguments": "What it was told, without personal data: a customer stands as a keyed hash.",
     "ops.actions.reason": "Why, in the operator's words; empty where none is asked for.",
     "ops.actions.result": "What it did, in numbers.",
+    "ops.clients.removed": "How many of its clean events an operator has erased or purged: they arrived.",
     "ops.discarded.dead_letter_id": "The number the dead letter had.",
     "ops.discarded.stage": "Where it had become one: `load` or `process`.",
     "ops.discarded.event_id": "The event's id; null when not even that could be read.",

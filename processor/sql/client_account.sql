@@ -2,7 +2,7 @@
 --
 -- An instance numbers its events 1, 2, 3 …, so a number that is missing was made between its neighbours: it takes
 -- the Korean day of the next one that arrived, the last ones that of the instance's last report. Of the missing, in
--- their order, first those that arrived without their number (refused at the door), then those the
+-- their order, first those that arrived without their number (refused at the door) or were erased since, then those the
 -- instance gave up on, by reason; the newest are pending; what is left between has vanished. An instance silent for
 -- 7 days has nothing pending any more.
 -- Anybody may report figures of any size: they are added as numeric and shown up to the largest bigint.
@@ -48,6 +48,8 @@ with reporting as materialized (
         group by 1, 2
         union all
         select source, client_id, count(*) from arrived where coalesce(seq, 0) <= 0 group by 1, 2
+        union all
+        select source, client_id, removed from reporting where removed > 0
     ) found
     group by 1, 2
 ), known as (

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from contract.errors import UsageError
-from contract.event import StoredContext
+from contract.event import ClientReport, StoredContext
 from processor.operate.erase import erase_customer
 from storage.load import load_segment
 from storage.postgres import connect
@@ -287,3 +287,17 @@ def test_a_device_that_was_his_alone_leaves_nothing(road):
     erase(road)
     for table in ("clean.identities", "ops.identity_events", "clean.page_views", "clean.sessions", "clean.channels"):
         assert road.values(f"select count(*) from {table}") == [0], table
+
+
+def test_what_was_erased_has_not_vanished_on_its_way(road):
+    """The instance's account still says that all it made arrived, his events and hers."""
+    report = ClientReport(id="i", created=4, pending=0)
+    his, hers = ({"customer_id": HIM, "session_id": "his"}, {"customer_id": "her", "session_id": "hers"})
+    sent = [
+        event(client_id="i", seq=seq, time=NOON // 1000, **who) for seq, who in enumerate((his, hers, his, hers), 1)
+    ]
+    road.spool.clock = FakeClock(NOON - 1)
+    road.send(Sent(sent, at_us=NOON, clients=[report]))
+    erase(road)
+    [account] = road.books().clients
+    assert (account.created, account.arrived, account.vanished) == (4, 4, 0)

@@ -1,11 +1,12 @@
 -- Removes leaving events from clean, names the sessions and devices they leave, and moves their count.
 -- Grain: one row per event.
--- Reads: leaving, clean.sessions, batch_devices.   Writes: clean.events, batch_sessions, batch_devices, action_moves.
+-- Reads: leaving, clean.sessions, batch_devices.   Writes: clean.events, batch_sessions, batch_devices, ops.clients,
+-- action_moves.
 with gone as (
     delete from clean.events e using leaving l
     where e.source = l.source and e.event_id = l.event_id
         and e.event_date between %(first_date)s and %(last_date)s and e.received_at < %(until)s
-    returning e.received_at, e.source, e.event_type, e.event_id, e.session_id, e.event_date, e.anonymous_id
+    returning e.received_at, e.source, e.event_type, e.event_id, e.session_id, e.event_date, e.anonymous_id, e.client_id
 ), touched as (
     insert into batch_sessions (session_no, source, session_id, visitor_id, first_date, last_date, is_known)
     select row_number() over (), g.source, g.session_id, min(s.visitor_id),
@@ -14,6 +15,10 @@ with gone as (
     from gone g
     left join clean.sessions s on s.source = g.source and s.session_id = g.session_id
     group by g.source, g.session_id
+), remembered as (
+    update ops.clients c set removed = c.removed + g.events
+    from (select source, client_id, count(*) as events from gone group by source, client_id) g
+    where c.source = g.source and c.client_id = g.client_id
 ), left_behind as (
     insert into batch_devices (source, anonymous_id)
     select source, anonymous_id from gone where anonymous_id is not null
