@@ -567,7 +567,7 @@ def test_reports_in_any_order_keep_the_latest(road, order, apart):
     seen = (row.pop("first_seen"), row.pop("last_seen"))
     assert row == {
         "source": "web", "client_id": "c-1", "sdk": "js/1.0", "platform": "web", "app_version": "1",
-        "created": 9, "pending": 0, "dropped": {"full": 2}, "dropped_total": 2,
+        "created": 9, "pending": 0, "dropped": {"full": 2}, "dropped_total": 2, "removed": 0,
     }  # fmt: skip
     if apart:
         assert seen == (moment(today_us(12)), moment(today_us(12) + 2))
