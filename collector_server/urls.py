@@ -6,22 +6,9 @@ Campaigns, click ids and the settings' harmless names keep theirs.
 import re
 from typing import Final
 
-CLICK_IDS: Final = frozenset(
-    {
-        "gclid",
-        "gbraid",
-        "wbraid",
-        "dclid",
-        "fbclid",
-        "msclkid",
-        "ttclid",
-        "twclid",
-        "yclid",
-        "n_ad",
-        "napm",
-        "kclid",
-    }
-)
+from contract.click_ids import CLICK_ID_NAMES
+
+_CLICK_IDS: Final = frozenset(name.lower() for name in CLICK_ID_NAMES)
 _PAIR: Final = re.compile(r"([?&;#])([^=&;#?]*)=([^&;#]*)")
 
 
@@ -34,4 +21,4 @@ def without_query_values(url: str, kept: frozenset[str]) -> str:
 
 def _is_kept(name: str, kept: frozenset[str]) -> bool:
     name = name.lower()
-    return name.startswith("utm_") or name in CLICK_IDS or name in kept
+    return name.startswith("utm_") or name in _CLICK_IDS or name in kept

@@ -16,29 +16,12 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from contract.click_ids import CLICK_ID_NAMES
+
 _HOST_LENGTH_MAX: Final = 255
 _PATH_LENGTH_MAX: Final = 2048
 _VALUE_LENGTH_MAX: Final = 256
 
-# Names that an advertising system gives a click, the surest evidence of a paid click first: fbclid
-# comes last because Facebook adds it to unpaid links too. n_query and n_rank (Naver) are no ids, and
-# igshid (Instagram) names the person who shared a link.
-CLICK_ID_NAMES: Final = (
-    "gclid",
-    "wbraid",
-    "gbraid",
-    "dclid",
-    "n_ad",
-    "NaPm",
-    "msclkid",
-    "yclid",
-    "ttclid",
-    "twclid",
-    "li_fat_id",
-    "rdt_cid",
-    "ScCid",
-    "fbclid",
-)
 _CLICK_IDS: Final = {name.lower(): name for name in CLICK_ID_NAMES}
 _UTM_NAMES: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _WANTED: Final = frozenset((*_UTM_NAMES, *_CLICK_IDS))

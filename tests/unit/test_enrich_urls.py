@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.click_ids import CLICK_ID_NAMES
 from processor.enrich import PageUrl, parse_page_url, parse_referrer
-from processor.enrich.urls import CLICK_ID_NAMES
 
 
 @pytest.mark.parametrize(
