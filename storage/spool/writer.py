@@ -190,9 +190,9 @@ class SpoolWriter:
 
     def _open_segment(self, step_us: int) -> None:
         self._last_number += 1
-        header = SegmentHeader(
-            self._folder.spool_id, self._folder.slot, self._last_number, self._received.now_us(), step_us
-        )
+        with self._lock:  # the clock's last answer is shared with `submit`
+            opened_at_us = self._received.now_us()
+        header = SegmentHeader(self._folder.spool_id, self._folder.slot, self._last_number, opened_at_us, step_us)
         self._segment = ActiveSegment.create(self._folder, header, self._clock)
 
     def _seal(self, until_us: int, *, final: bool = False) -> None:
@@ -266,6 +266,8 @@ class SpoolWriter:
         findings = recover_slot(self._folder, self._clock.wall_us())
         if self._on_recovered is not None:
             self._on_recovered(findings)
+        # A number whose file could not be made is given to the next: the watermark would wait for it for ever.
+        self._last_number = self._folder.last_segment()
         self._open_segment(step_us=0)
         self._unavailable = None
         log.info("spool_resumed", slot=self._folder.slot)

@@ -35,7 +35,7 @@ def main() -> int:
         return 2
     print(f"durable answers at {LOAD:.0%} of the full rate, milliseconds since a request was due")
     print(
-        "workers  batch   full rate/s  sent/s      p50     p90     p99   p99.9      max  non-200  driver late p99, max"
+        "workers  batch   full rate/s  sent/s      p50     p90     p99   p99.9      max  non-200  connected  driver late p99, max"
     )
     with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
         driver = compiled(Path(folder))
@@ -83,7 +83,7 @@ def _print(workers: int, events: int, full: float, said: dict[str, Any]) -> None
     figures = " ".join(f"{latency[name] / 1000:7.1f}" for name in ("p50", "p90", "p99", "p999"))
     print(
         f"{workers:7}  {events:5} {full:13,.0f} {said['answered'] / SECONDS:7,.0f}  {figures}  {latency['max'] / 1000:7.1f} "
-        f"{said['not_200']:8} {lag['p99'] / 1000:13.1f}, {lag['max'] / 1000:.1f}",
+        f"{said['not_200']:8} {said['first'] / 1000:10.0f} {lag['p99'] / 1000:13.1f}, {lag['max'] / 1000:.1f}",
         flush=True,
     )
     if said["answered"] < said["sent"]:

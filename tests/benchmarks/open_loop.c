@@ -6,10 +6,13 @@
  * and over, to 127.0.0.1. Request n is due at n / rate, whatever became of those before it: when no connection
  * is free it waits, and its wait counts. So a server that stops for a second is charged for every request that
  * would have come in that second (a closed loop, which asks only after an answer, would charge it for one).
+ * Before the schedule begins every connection has had one answer: hundreds that are set up in the same millisecond are
+ * a load of their own, which `first` tells.
  *
  * It prints one JSON object; times in microseconds:
  *
  *     sent, answered, not_200, waited (how many found no free connection when they were due),
+ *     first (until the first answer on the last connection, all of them opened at once),
  *     latency (from due to answered) and lag (how late this program itself sent: from when the request was due and
  *     a connection free), each as p50, p90, p99, p999 and max.
  *
@@ -129,6 +132,19 @@ static void send_request(const char *request, size_t size, uint64_t due) {
     c->due = due;
 }
 
+/* Waits until `wake` or for answers, and takes those that came. */
+static void take_answers(int loop, int timer, uint64_t wake) {
+    struct epoll_event events[64];
+    struct itimerspec at = {.it_value = {.tv_sec = wake / 1000000, .tv_nsec = wake % 1000000 * 1000}};
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL);
+    int ready = epoll_wait(loop, events, 64, -1);
+    for (int i = 0; i < ready; i++) {
+        uint64_t ticks;
+        if (events[i].data.u32 != UINT32_MAX) take_answer(events[i].data.u32);
+        else if (read(timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN) die("the timer");
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc != 6) die("usage: open_loop PORT CONNECTIONS REQUESTS_PER_SECOND SECONDS FILE");
     int port = atoi(argv[1]);
@@ -153,10 +169,10 @@ int main(int argc, char **argv) {
 
     connections = calloc(connection_count, sizeof *connections);
     idle = malloc(connection_count * sizeof *idle);
-    latencies.times = malloc(total * sizeof(uint32_t));
-    lags.times = malloc(total * sizeof(uint32_t));
+    latencies.times = malloc((total + connection_count) * sizeof(uint32_t));
+    lags.times = malloc((total + connection_count) * sizeof(uint32_t));
     int loop = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = UINT32_MAX}, events[64];
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = UINT32_MAX};
     epoll_ctl(loop, EPOLL_CTL_ADD, timer, &event);
     for (int i = 0; i < connection_count; i++) {
         connections[i].fd = open_connection(port, largest);
@@ -164,6 +180,15 @@ int main(int argc, char **argv) {
         epoll_ctl(loop, EPOLL_CTL_ADD, connections[i].fd, &event);
         idle[idle_count++] = i;
     }
+
+    uint64_t opened = now_us();
+    for (int i = 0; i < connection_count; i++) send_request(requests[i % request_count], sizes[i % request_count], opened);
+    while (idle_count < connection_count) {
+        if (now_us() > opened + PATIENCE_US) die("a connection was never answered");
+        take_answers(loop, timer, now_us() + 100000);
+    }
+    uint64_t first = now_us() - opened;
+    latencies.count = lags.count = 0;
 
     uint64_t begun = now_us(), next = 0, counted = 0;
     while (latencies.count < total) {
@@ -180,17 +205,10 @@ int main(int argc, char **argv) {
         }
         if (next == total && now > begun + (uint64_t)(total / rate * 1e6) + PATIENCE_US) break;
         uint64_t wake = next < total && idle_count ? due : now + 100000;
-        struct itimerspec at = {.it_value = {.tv_sec = wake / 1000000, .tv_nsec = wake % 1000000 * 1000}};
-        timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL);
-        int ready = epoll_wait(loop, events, 64, -1);
-        for (int i = 0; i < ready; i++) {
-            uint64_t ticks;
-            if (events[i].data.u32 != UINT32_MAX) take_answer(events[i].data.u32);
-            else if (read(timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN) die("the timer");
-        }
+        take_answers(loop, timer, wake);
     }
-    printf("{\"sent\": %lu, \"answered\": %zu, \"not_200\": %lu, \"waited\": %lu", (unsigned long)next, latencies.count,
-           (unsigned long)not_200, (unsigned long)waited);
+    printf("{\"sent\": %lu, \"answered\": %zu, \"not_200\": %lu, \"waited\": %lu, \"first\": %lu", (unsigned long)next,
+           latencies.count, (unsigned long)not_200, (unsigned long)waited, (unsigned long)first);
     print_times("latency", &latencies);
     print_times("lag", &lags);
     printf("}\n");

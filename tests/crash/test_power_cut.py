@@ -146,8 +146,8 @@ class SpoolMachine(RuleBasedStateMachine):
         """Let the loader take what is sealed into its ledger, which is on another disk, and release it."""
         with self._going_on():
             for number in self.slot.segments(SEALED):
-                self._load(self.slot.segment_path(number))
-                self.slot.release(number)
+                if self._load(self.slot.segment_path(number)):
+                    self.slot.release(number)
 
     @rule()
     def drop_archive(self) -> None:
@@ -258,16 +258,17 @@ class SpoolMachine(RuleBasedStateMachine):
         if self.is_loader_fast and target.suffix == SEALED and target.parent.name != "archive":
             self._load(target)
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path) -> bool:
         """Do what `load_segment` does: the name first has to outlive a power cut as surely as the ledger."""
         try:
             self.disk.sync_folder(path.parent)
         except OSError:
-            return
+            return False
         segment = self._read(path)
         name = SegmentId(segment.header.spool_id, segment.header.slot, segment.header.segment)
         loaded = hashlib.sha256(segment.data).digest(), set(self._events(segment))
         assert self.loaded.setdefault(name, loaded) == loaded, "a loaded segment came back with other contents"
+        return True
 
     # What must be true
 
@@ -275,6 +276,9 @@ class SpoolMachine(RuleBasedStateMachine):
         """Hold the disk against the model: acknowledged ⊆ readable, each once, byte for byte as sent."""
         places = {event_id: name for name, (_, events) in self.loaded.items() for event_id in events}
         names = [path.name for path in self.slot.path.iterdir()]
+        files = [path for suffix in (OPEN, SEALED) for path in self.slot.path.rglob(f"*{suffix}")]
+        numbers = {int(path.stem) for path in files} | {name.segment for name in self.loaded}
+        assert numbers == set(range(1, max(numbers) + 1)), "a number was left out: the watermark waits for it for ever"
         assert sum(name.endswith(OPEN) for name in names) == 1, f"only the writer's own is open: {names}"
         assert not any(name.endswith(".recovering") for name in names), "recovery finished its work"
         for folder in (self.slot.path, self.slot.archive):

@@ -429,6 +429,7 @@ def test_a_lack_of_file_descriptors_is_waited_out(spool, files, code):
         assert living.error_of(later) is None
         assert living.writer.failure is None
     assert [event_ids(s) for s in segments(spool)] == [[first_id(kept)], [first_id(later)]]
+    assert spool.folder.segments(SEALED) == [1, 2], "a number without a file holds the watermark for ever"
     names = [line["event"] for line in logged if line["event"].startswith("spool_")]
     assert names == ["spool_failed", "spool_resumed"]
 

@@ -1,0 +1,315 @@
+"""`python -m tests.benchmarks.pipeline [rate|fresh|grow] …`: from the sealed segment to the cleaned tables.
+
+The loader and the processor run as they are installed, each a process of its own, on the embedded PostgreSQL with its own
+settings and with fsync. CPU is that of all three together: the database's background processes and what has ended
+belong to it.
+
+- `rate [EVENTS]`: EVENTS (1,000,000) wait in the spool; how long until all are clean. Beside it, in the same run, a plain
+  COPY of the same cleaned rows into one table without an index: what PostgreSQL takes to store them at all.
+- `fresh [RATE]`: a collector too, and RATE events a second for BENCH_SECONDS (30): how long after its receipt an event is
+  clean.
+- `grow [MILLIONS]`: the same day's partition grows to MILLIONS (20); what an event costs on the way there.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import quantiles
+from typing import Final, NamedTuple
+
+import psycopg
+
+from contract.event import decode_batch
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+from storage.spool.active import Pending
+from storage.spool.folder import SpoolFolder
+from storage.spool.frame import FrameMeta
+from storage.spool.settings import SpoolSettings
+from storage.spool.tally import count_events
+from storage.spool.writer import SpoolWriter
+from tests.benchmarks.collector import TICKS, has, serving
+from tests.benchmarks.half_load import compiled, drive
+from tests.benchmarks.traffic import body
+
+BATCH: Final = 50
+SEGMENT: Final = 60_000
+"""Events a segment: what a worker seals every two seconds at 30,000 a second."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; all of it, `grow` left out, without an argument."""
+    what = arguments[0] if arguments else ""
+    amount = float(arguments[1]) if arguments[1:] else 0.0
+    if what in ("", "rate"):
+        rate(int(amount) or 1_000_000)
+    if what in ("", "fresh"):
+        if not has("cc"):
+            return 2
+        fresh(amount or 12_000)
+    if what == "grow":
+        grow(int(amount) or 20)
+    return 0
+
+
+class Cpu(NamedTuple):
+    """CPU-seconds so far, by part."""
+
+    loader: float
+    processor: float
+    postgres: float
+
+    def since(self, before: "Cpu") -> "Cpu":
+        """Return what was used since."""
+        return Cpu(*(now - then for now, then in zip(self, before, strict=True)))
+
+    @property
+    def total(self) -> float:
+        """All three."""
+        return sum(self)
+
+
+class Pipeline:
+    """Loader, processor and PostgreSQL on one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._server = EmbeddedPostgres(folder / "postgres")
+        self.dsn = self._server.start()
+        self._postmaster = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+        self.admin = psycopg.connect(self.dsn, autocommit=True)
+        list(migrate(self.admin))
+        self._parts: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start the loader and the processor."""
+        environment = {**os.environ, "SILLOK_DATA_FOLDER": str(self.folder), "SILLOK_LOG_LEVEL": "warning"}
+        for part in ("load", "process"):
+            self._parts[part] = subprocess.Popen([sys.executable, "-m", "sillok", part], env=environment)
+
+    def stop(self) -> None:
+        """End all of it."""
+        for part in self._parts.values():
+            part.terminate()
+            part.wait()
+        self.admin.close()
+        self._server.stop()
+
+    def cpu(self) -> Cpu:
+        """Return what each part used so far, with all that has ended in it."""
+        live = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split()
+        postgres = _cpu_s(self._postmaster) + sum(_cpu_s(int(pid), with_children=False) for pid in live)
+        return Cpu(_cpu_s(self._parts["load"].pid), _cpu_s(self._parts["process"].pid), postgres)
+
+    def memory_mib(self, part: str) -> int:
+        """Return the most memory a part ever held."""
+        status = Path(f"/proc/{self._parts[part].pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+    def clean(self) -> int:
+        """Return how many events are clean, from the books: counting rows would be work of its own."""
+        return self._number("select sum(events) from ops.audit where stage = 'process' and outcome = 'clean'")
+
+    def _number(self, query: str) -> int:
+        row = self.admin.execute(query.encode()).fetchone()
+        return int(row[0] or 0) if row else 0
+
+    def wait_for(self, events: int, patience_s: float = 3600.0) -> float:
+        """Wait until so many events are clean; return how long that took, to 20 ms."""
+        begun = time.monotonic()
+        while self.clean() < events:
+            if time.monotonic() - begun > patience_s:
+                raise AssertionError(f"only {self.clean():,} of {events:,} events are clean after {patience_s:.0f} s")
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+
+@contextlib.contextmanager
+def pipeline() -> Iterator[Pipeline]:
+    """Yield an empty pipeline that does not run yet."""
+    with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
+        running = Pipeline(Path(folder))
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+def rate(events: int) -> None:
+    """Print how fast what waits becomes clean."""
+    with pipeline() as running:
+        fill(running.folder / "spool", 0, events)
+        running.start()
+        before = running.cpu()
+        elapsed = running.wait_for(events)
+        cpu = running.cpu().since(before)
+        copied = copy_again(running, events)
+        print(
+            f"{events:,} events from segment to clean: {events / elapsed:,.0f}/s; {events / cpu.total:,.0f} per CPU-second; "
+            f"{_shares(cpu, events)}\n"
+            f"  plain COPY of the same rows: {events / copied:,.0f} per CPU-second, {copied / events * 1e6:.1f} µs; "
+            f"the whole way costs {cpu.total / copied:.1f} times as much\n"
+            f"  memory at most: loader {running.memory_mib('load')} MiB, processor {running.memory_mib('process')} MiB",
+            flush=True,
+        )
+
+
+def _shares(cpu: Cpu, events: int) -> str:
+    shares = ", ".join(f"{part} {seconds / events * 1e6:.1f}" for part, seconds in cpu._asdict().items())
+    return f"µs an event: {shares}"
+
+
+def copy_again(running: Pipeline, events: int) -> float:
+    """Copy the cleaned rows into one more table, without an index; return PostgreSQL's and our CPU-seconds."""
+    with tempfile.TemporaryFile() as file:
+        with running.admin.cursor().copy("copy (select * from clean.events) to stdout (format binary)") as out:
+            for data in out:
+                file.write(data)
+        file.seek(0)
+        running.admin.execute("create table public.copied (like clean.events)")
+        running.admin.execute("checkpoint")
+        before, own = running.cpu().postgres, time.process_time()
+        with running.admin.cursor().copy("copy public.copied from stdin (format binary)") as into:
+            while data := file.read(1 << 18):
+                into.write(data)
+        row = running.admin.execute("select count(*) from public.copied").fetchone()
+        assert row == (events,), f"{row} rows of {events} were copied"
+        return running.cpu().postgres - before + time.process_time() - own
+
+
+def fresh(rate_wanted: float) -> None:
+    """Print how long after its receipt an event is clean, at a steady rate."""
+    with pipeline() as running, serving(2, SILLOK_DATA_FOLDER=str(running.folder)) as served:
+        running.start()
+        driver = compiled(running.folder)
+        seen: list[tuple[float, int]] = []
+        stop = threading.Event()
+
+        def watch() -> None:
+            with psycopg.connect(running.dsn, autocommit=True) as connection:
+                while not stop.wait(0.05):
+                    row = connection.execute(
+                        "select extract(epoch from clock_timestamp())::float8, coalesce(sum(events), 0)::bigint "
+                        "from ops.audit where stage = 'process' and outcome = 'clean'"
+                    ).fetchone()
+                    seen.append(row or (0.0, 0))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        said = drive(driver, served._replace(folder=running.folder), BATCH, rate_wanted / BATCH)
+        try:
+            running.wait_for(said["answered"] * BATCH, 120)
+        finally:
+            stop.set()
+            watcher.join()
+        lags = _lags(running, seen)
+        p = quantiles(lags, n=100)
+        print(
+            f"{rate_wanted:,.0f} events/s with the collector beside it: receipt to clean "
+            f"p50 {p[49]:.1f} s, p95 {p[94]:.1f} s, p99 {p[98]:.1f} s, at most {max(lags):.1f} s; "
+            f"answered at p99 in {said['latency']['p99'] / 1000:.1f} ms",
+            flush=True,
+        )
+
+
+def _lags(running: Pipeline, seen: list[tuple[float, int]]) -> list[float]:
+    """Return, for every 50th event in the order of receipt, when the count of clean ones had passed it.
+
+    Loads are cleaned in the order of their segments, and the two workers' segments lie beside each other: an event
+    may have been clean a little earlier than its place says, never much later.
+    """
+    received = [
+        moment
+        for (moment,) in running.admin.execute(
+            "select extract(epoch from received_at)::float8 from clean.events order by received_at"
+        )
+    ]
+    lags, at = [], 0
+    for place in range(0, len(received), 50):
+        while seen[at][1] <= place:
+            at += 1
+        lags.append(seen[at][0] - received[place])
+    return lags
+
+
+def grow(millions: int) -> None:
+    """Print what an event costs while the day's partition grows."""
+    marks = [mark for mark in (1, 2, 5, 10, 15, 20, 30, 50) if mark <= millions]
+    with pipeline() as running:
+        running.start()
+        at = 0
+        for mark in marks:
+            start, goal = at, mark * 1_000_000
+            while at < goal:
+                ahead = min(goal, at + 500_000)
+                last = ahead == goal
+                if last:
+                    running.wait_for(at)
+                    before, begun = running.cpu(), time.monotonic()
+                fill(running.folder / "spool", at, ahead)
+                at = ahead
+                while running.clean() < at - 1_000_000:
+                    time.sleep(0.1)
+            running.wait_for(at)
+            cpu = running.cpu().since(before)
+            print(
+                json.dumps(
+                    {
+                        "millions": mark,
+                        "us_per_event": round(cpu.total / 500_000 * 1e6, 1),
+                        "of": {part: round(s / 500_000 * 1e6, 1) for part, s in cpu._asdict().items()},
+                        "elapsed_s": round(time.monotonic() - begun, 1),
+                        "memory_mib": {part: running.memory_mib(part) for part in ("load", "process")},
+                        "started_at": start,
+                    }
+                ),
+                flush=True,
+            )
+
+
+def fill(spool: Path, start: int, end: int) -> None:
+    """Write events start … end into the spool, by two processes with the real writer, a slot each."""
+    half = (start + end) // 2 // (20 * BATCH) * 20 * BATCH
+    jobs = [
+        multiprocessing.Process(target=_fill, args=(spool, slot, *part))
+        for slot, part in enumerate(((start, half), (half, end)))
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+        assert job.exitcode == 0, "the spool could not be filled"
+
+
+def _fill(path: Path, slot: int, start: int, end: int) -> None:
+    folder = SpoolFolder(path).slot(slot)
+    folder.prepare()
+    rng = random.Random(start)
+    for first in range(start, end, SEGMENT):
+        writer = SpoolWriter(folder, SpoolSettings(segment_age_ms=600_000, heartbeat_ms=600_000), lambda *_: None)
+        writer.start()
+        for at in range(first, min(first + SEGMENT, end), BATCH):
+            data = body(rng, BATCH, at)
+            counts = count_events(decode_batch(data).events)
+            while writer.queued_bytes > 16 << 20:
+                time.sleep(0.01)
+            writer.submit(Pending(FrameMeta(source="bench", received=BATCH, accepted=BATCH), data, counts))
+        writer.close()
+
+
+def _cpu_s(pid: int, *, with_children: bool = True) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if with_children else 13])) / TICKS
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
