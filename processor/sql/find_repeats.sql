@@ -10,7 +10,7 @@ with incoming as (
         first_value(content_hash) over arrivals as batch_content_hash
     from raw.events
     where load_id = any(%(load_ids)s) and received_at between %(received_from)s and %(received_until)s
-    window arrivals as (partition by source, event_id order by received_at, load_id, ctid)
+    window arrivals as (partition by event_id, source order by received_at, load_id, ctid)
 )
 select i.part, i.tid, i.load_id, i.received_at, i.source, i.event_type, i.event_id,
     coalesce(d.received_at, i.batch_received_at),

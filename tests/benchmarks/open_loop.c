@@ -195,7 +195,8 @@ int main(int argc, char **argv) {
         uint64_t now = now_us();
         uint64_t due = begun + (uint64_t)(next / rate * 1e6);
         for (; next < total && due <= now && idle_count; due = begun + (uint64_t)(++next / rate * 1e6))
-            send_request(requests[next % request_count], sizes[next % request_count], due);
+            send_request(requests[(next + connection_count) % request_count],
+                         sizes[(next + connection_count) % request_count], due);
         /* Those that are due and find every connection taken. */
         uint64_t overdue = now > begun ? (uint64_t)((now - begun) * rate / 1e6) : 0;
         if (overdue > total) overdue = total;

@@ -6,7 +6,7 @@ belong to it.
 
 - `rate [EVENTS]`: EVENTS (1,000,000) wait in the spool; how long until all are clean. Beside it, in the same run, a plain
   COPY of the same cleaned rows into one table without an index: what PostgreSQL takes to store them at all.
-- `fresh [RATE]`: a collector too, and RATE events a second for BENCH_SECONDS (30): how long after its receipt an event is
+- `fresh [RATE]`: a collector too, and RATE events a second for BENCH_SECONDS (5): how long after its receipt an event is
   clean.
 - `grow [MILLIONS]`: the same day's partition grows to MILLIONS (20); what an event costs on the way there.
 """
@@ -38,7 +38,7 @@ from storage.spool.settings import SpoolSettings
 from storage.spool.tally import count_events
 from storage.spool.writer import SpoolWriter
 from tests.benchmarks.collector import TICKS, has, serving
-from tests.benchmarks.half_load import compiled, drive
+from tests.benchmarks.half_load import CONNECTIONS, compiled, drive
 from tests.benchmarks.traffic import body
 
 BATCH: Final = 50
@@ -205,9 +205,9 @@ def fresh(rate_wanted: float) -> None:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        said = drive(driver, served._replace(folder=running.folder), BATCH, rate_wanted / BATCH)
+        said = drive(driver, served, BATCH, rate_wanted / BATCH, each_once=True)
         try:
-            running.wait_for(said["answered"] * BATCH, 120)
+            running.wait_for((said["answered"] + CONNECTIONS) * BATCH, 120)
         finally:
             stop.set()
             watcher.join()
