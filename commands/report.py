@@ -152,7 +152,7 @@ def _print_differences(differences: list[Difference], console: Console) -> None:
 
 
 def _print_verdict(books: Books, console: Console) -> None:
-    if not books.final:
+    if not books.final and (books.waiting or books.finished_until is None):
         console.print(f"The watermark waits: {escape(waiting_for(books))}", highlight=False)
     failed = sum(not row.holds for row in books.outside)
     if not books.balanced:

@@ -72,8 +72,7 @@ def _moment(moment: datetime) -> str:
 def _waits(books: Books) -> str:
     items = [
         f"<li><b>{escape(str(slot))}</b> {both(fill(f'waits {slot.waits_for}', str(slot)))}</li>"
-        for slot in books.slots
-        if slot.waits_for != "nothing" and (slot.until is None or slot.until < books.range_until)
+        for slot in books.waiting
     ]
     return box(T["slots"], None, f"<ul>{''.join(items)}</ul>") if items else ""
 

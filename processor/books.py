@@ -110,6 +110,12 @@ class Books(Struct, kw_only=True):
         """Everything agrees that can be known now: a processor that stands still is not a balance."""
         return self.balanced and not self.stalled and all(row.holds for row in self.outside)
 
+    @property
+    def waiting(self) -> list[Slot]:
+        """The slots that the watermark waits for: on a range that goes on, only those that stand still."""
+        moment = self.range_until if self.range_until <= self.read_at else self.read_at - STALLED_AFTER
+        return [slot for slot in self.slots if _holds(slot, moment)]
+
 
 def read_books(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> Books:
     """Recount a range; whole minutes, from inclusive, until exclusive."""
@@ -151,7 +157,7 @@ def waiting_for(books: Books) -> str:
         "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
         "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
     }
-    said = [waits[slot.waits_for].format(slot) for slot in books.slots if _holds(slot, books.range_until)]
+    said = [waits[slot.waits_for].format(slot) for slot in books.waiting]
     return "; ".join(said) or "no slot has finished anything"
 
 

@@ -186,6 +186,15 @@ def test_what_the_watermark_waits_for_is_named():
         assert reason in seen
 
 
+def test_a_slot_that_is_on_time_is_no_reason_to_wait():
+    """The day goes on, and its last minutes are on their way: nobody is sent to look for a loader."""
+    late, on_time = (Slot(UUID(int=7), 0, 9, n, START + timedelta(hours=n), False, "loader") for n in (8, 9))
+    open_ = books(final=False, read_at=START + timedelta(hours=9, minutes=4), slots=[late, on_time])
+    assert open_.waiting == [late]
+    assert "Segment 00000000.0.9 is not loaded yet" in words(render_page(open_), "en")
+    assert books(final=False, read_at=START + timedelta(days=2), slots=[late, on_time]).waiting == [late, on_time]
+
+
 def test_every_identity_has_a_meaning_and_an_action():
     assert set(MEANINGS) == set(NAMES)
     assert all(text for pair in T.values() for text in pair)
