@@ -188,7 +188,7 @@ int main(int argc, char **argv) {
         take_answers(loop, timer, now_us() + 100000);
     }
     uint64_t first = now_us() - opened;
-    latencies.count = lags.count = 0;
+    latencies.count = lags.count = not_200 = 0;
 
     uint64_t begun = now_us(), next = 0, counted = 0;
     while (latencies.count < total) {
