@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,15 +120,15 @@ def _bare_case(events: int) -> None:
 def _drive(port: int, pids: list[int], script: Path) -> tuple[str, float]:
     """Return what wrk said, and the CPU seconds the server took meanwhile."""
     wrk(port, script, 1)
-    before = _cpu_seconds(pids)
+    before = cpu_seconds(pids)
     output = wrk(port, script, SECONDS)
-    return output, _cpu_seconds(pids) - before
+    return output, cpu_seconds(pids) - before
 
 
-def bodies_of(events: int) -> list[bytes]:
-    """Return many different batches of this many events."""
+def bodies_of(events: int, count: int = BODIES) -> list[bytes]:
+    """Return so many different batches of this many events."""
     rng = random.Random(7)
-    return [body(rng, events, n * events) for n in range(BODIES)]
+    return [body(rng, events, n * events) for n in range(count)]
 
 
 def wrk_script(folder: Path, events: int, coding: str) -> Path:
@@ -198,12 +198,23 @@ def _wait(url: str) -> None:
     raise RuntimeError("the collector was not ready within 30 s")
 
 
-def _cpu_seconds(pids: list[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return what these processes used so far, in user and kernel mode."""
+    return sum(sum(_ticks(pid)[:2]) for pid in pids) / TICKS
+
+
+def cpu_seconds_of_tree(pid: int) -> float:
+    """Return what a process, its children and those of them that have ended used so far."""
+    living = 0.0
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended: its parent says it
+            living += cpu_seconds([int(child)])
+    return living + sum(_ticks(pid)) / TICKS
+
+
+def _ticks(pid: int) -> list[int]:
+    """Return utime, stime, and those of the children that were waited for; see proc(5)."""
+    return [int(field) for field in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ BENCH_SECONDS is the length of each run, BENCH_LOAD the part of the full rate (0
 
 import json
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.collector import SECONDS, Served, bodies_of, has, rate_of, serving, wrk, wrk_script
-from tests.benchmarks.traffic import body
 
 LOAD: Final = float(os.environ.get("BENCH_LOAD", "0.5"))
 CONNECTIONS: Final = 256
@@ -67,8 +65,7 @@ def compiled(folder: Path) -> Path:
 def drive(driver: Path, served: Served, events: int, rate: float, *, each_once: bool = False) -> dict[str, Any]:
     """Send batches on a schedule, `rate` of them a second, the same ones in turn or each once; return what was said."""
     # Each connection sends one before the schedule begins.
-    count = int(rate * SECONDS) + CONNECTIONS
-    bodies = [body(random.Random(7), events, n * events) for n in range(count)] if each_once else bodies_of(events)
+    bodies = bodies_of(events, int(rate * SECONDS) + CONNECTIONS) if each_once else bodies_of(events)
     requests = _requests(served.folder, served.port, bodies)
     command = [driver, str(served.port), str(CONNECTIONS), str(rate), str(SECONDS), requests]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

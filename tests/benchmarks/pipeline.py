@@ -7,15 +7,13 @@ belong to it.
 - `rate [EVENTS]`: EVENTS (1,000,000) wait in the spool; how long until all are clean. Beside it, in the same run, a plain
   COPY of the same cleaned rows into one table without an index: what PostgreSQL takes to store them at all.
 - `fresh [RATE]`: a collector too, and RATE events a second for BENCH_SECONDS (5): how long after its receipt an event is
-  clean.
+  clean. Without an argument, half of what `rate` has just reached.
 - `grow [MILLIONS]`: the same day's partition grows to MILLIONS (20); what an event costs on the way there.
 """
 
 import contextlib
-import json
 import multiprocessing
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -28,34 +26,28 @@ from typing import Final, NamedTuple
 
 import psycopg
 
-from contract.event import decode_batch
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
-from storage.spool.active import Pending
 from storage.spool.folder import SpoolFolder
-from storage.spool.frame import FrameMeta
-from storage.spool.settings import SpoolSettings
-from storage.spool.tally import count_events
-from storage.spool.writer import SpoolWriter
-from tests.benchmarks.collector import TICKS, has, serving
+from tests.benchmarks.collector import cpu_seconds_of_tree, has, serving
 from tests.benchmarks.half_load import CONNECTIONS, compiled, drive
-from tests.benchmarks.traffic import body
+from tests.benchmarks.traffic import BATCH, write_segments
 
-BATCH: Final = 50
 SEGMENT: Final = 60_000
 """Events a segment: what a worker seals every two seconds at 30,000 a second."""
+_PORTION: Final = 500_000
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; all of it, `grow` left out, without an argument."""
     what = arguments[0] if arguments else ""
     amount = float(arguments[1]) if arguments[1:] else 0.0
+    if what in ("", "fresh") and not has("cc"):
+        return 2
     if what in ("", "rate"):
-        rate(int(amount) or 1_000_000)
+        amount = rate(int(amount) or 1_000_000) / 2
     if what in ("", "fresh"):
-        if not has("cc"):
-            return 2
-        fresh(amount or 12_000)
+        fresh(amount or 6_000)
     if what == "grow":
         grow(int(amount) or 20)
     return 0
@@ -106,9 +98,8 @@ class Pipeline:
 
     def cpu(self) -> Cpu:
         """Return what each part used so far, with all that has ended in it."""
-        live = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split()
-        postgres = _cpu_s(self._postmaster) + sum(_cpu_s(int(pid), with_children=False) for pid in live)
-        return Cpu(_cpu_s(self._parts["load"].pid), _cpu_s(self._parts["process"].pid), postgres)
+        pids = (self._parts["load"].pid, self._parts["process"].pid, self._postmaster)
+        return Cpu(*map(cpu_seconds_of_tree, pids))
 
     def memory_mib(self, part: str) -> int:
         """Return the most memory a part ever held."""
@@ -116,12 +107,8 @@ class Pipeline:
         return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
     def clean(self) -> int:
-        """Return how many events are clean, from the books: counting rows would be work of its own."""
-        return self._number("select sum(events) from ops.audit where stage = 'process' and outcome = 'clean'")
-
-    def _number(self, query: str) -> int:
-        row = self.admin.execute(query.encode()).fetchone()
-        return int(row[0] or 0) if row else 0
+        """Return how many events are clean."""
+        return clean_at(self.admin)[1]
 
     def wait_for(self, events: int, patience_s: float = 3600.0) -> float:
         """Wait until so many events are clean; return how long that took, to 20 ms."""
@@ -131,6 +118,16 @@ class Pipeline:
                 raise AssertionError(f"only {self.clean():,} of {events:,} events are clean after {patience_s:.0f} s")
             time.sleep(0.02)
         return time.monotonic() - begun
+
+
+def clean_at(connection: psycopg.Connection) -> tuple[float, int]:
+    """Return the time and how many events are clean, by the books: counting rows would be work of its own."""
+    row = connection.execute(
+        "select extract(epoch from clock_timestamp())::float8, coalesce(sum(events), 0)::bigint "
+        "from ops.audit where stage = 'process' and outcome = 'clean'"
+    ).fetchone()
+    assert row is not None, "an aggregate always has a row"
+    return row[0], row[1]
 
 
 @contextlib.contextmanager
@@ -144,8 +141,8 @@ def pipeline() -> Iterator[Pipeline]:
             running.stop()
 
 
-def rate(events: int) -> None:
-    """Print how fast what waits becomes clean."""
+def rate(events: int) -> float:
+    """Print how fast what waits becomes clean; return events a second."""
     with pipeline() as running:
         fill(running.folder / "spool", 0, events)
         running.start()
@@ -155,17 +152,17 @@ def rate(events: int) -> None:
         copied = copy_again(running, events)
         print(
             f"{events:,} events from segment to clean: {events / elapsed:,.0f}/s; {events / cpu.total:,.0f} per CPU-second; "
-            f"{_shares(cpu, events)}\n"
+            f"µs an event: {_shares(cpu, events)}\n"
             f"  plain COPY of the same rows: {events / copied:,.0f} per CPU-second, {copied / events * 1e6:.1f} µs; "
             f"the whole way costs {cpu.total / copied:.1f} times as much\n"
             f"  memory at most: loader {running.memory_mib('load')} MiB, processor {running.memory_mib('process')} MiB",
             flush=True,
         )
+        return events / elapsed
 
 
 def _shares(cpu: Cpu, events: int) -> str:
-    shares = ", ".join(f"{part} {seconds / events * 1e6:.1f}" for part, seconds in cpu._asdict().items())
-    return f"µs an event: {shares}"
+    return ", ".join(f"{part} {seconds / events * 1e6:.1f}" for part, seconds in cpu._asdict().items())
 
 
 def copy_again(running: Pipeline, events: int) -> float:
@@ -197,11 +194,7 @@ def fresh(rate_wanted: float) -> None:
         def watch() -> None:
             with psycopg.connect(running.dsn, autocommit=True) as connection:
                 while not stop.wait(0.05):
-                    row = connection.execute(
-                        "select extract(epoch from clock_timestamp())::float8, coalesce(sum(events), 0)::bigint "
-                        "from ops.audit where stage = 'process' and outcome = 'clean'"
-                    ).fetchone()
-                    seen.append(row or (0.0, 0))
+                    seen.append(clean_at(connection))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -211,6 +204,7 @@ def fresh(rate_wanted: float) -> None:
         finally:
             stop.set()
             watcher.join()
+        seen.append(clean_at(running.admin))  # the watcher may have missed the last of them
         lags = _lags(running, seen)
         p = quantiles(lags, n=100)
         print(
@@ -242,36 +236,25 @@ def _lags(running: Pipeline, seen: list[tuple[float, int]]) -> list[float]:
 
 
 def grow(millions: int) -> None:
-    """Print what an event costs while the day's partition grows."""
-    marks = [mark for mark in (1, 2, 5, 10, 15, 20, 30, 50) if mark <= millions]
+    """Print what an event costs while the day's partition grows: each time of the last events before a mark."""
     with pipeline() as running:
         running.start()
-        at = 0
-        for mark in marks:
-            start, goal = at, mark * 1_000_000
-            while at < goal:
-                ahead = min(goal, at + 500_000)
-                last = ahead == goal
-                if last:
-                    running.wait_for(at)
-                    before, begun = running.cpu(), time.monotonic()
-                fill(running.folder / "spool", at, ahead)
-                at = ahead
-                while running.clean() < at - 1_000_000:
-                    time.sleep(0.1)
+        spool, at = running.folder / "spool", 0
+        for mark in (mark for mark in (1, 2, 5, 10, 15, 20, 30, 50) if mark <= millions):
+            while at < mark * 1_000_000 - _PORTION:
+                fill(spool, at, at + _PORTION)
+                running.wait_for(at)
+                at += _PORTION
+            running.wait_for(at)
+            before, begun = running.cpu(), time.monotonic()
+            fill(spool, at, at + _PORTION)
+            at += _PORTION
             running.wait_for(at)
             cpu = running.cpu().since(before)
             print(
-                json.dumps(
-                    {
-                        "millions": mark,
-                        "us_per_event": round(cpu.total / 500_000 * 1e6, 1),
-                        "of": {part: round(s / 500_000 * 1e6, 1) for part, s in cpu._asdict().items()},
-                        "elapsed_s": round(time.monotonic() - begun, 1),
-                        "memory_mib": {part: running.memory_mib(part) for part in ("load", "process")},
-                        "started_at": start,
-                    }
-                ),
+                f"{mark:3} million rows: {cpu.total / _PORTION * 1e6:.1f} µs an event ({_shares(cpu, _PORTION)}), "
+                f"{_PORTION / (time.monotonic() - begun):,.0f}/s with the generator beside it, "
+                f"processor {running.memory_mib('process')} MiB",
                 flush=True,
             )
 
@@ -280,7 +263,7 @@ def fill(spool: Path, start: int, end: int) -> None:
     """Write events start … end into the spool, by two processes with the real writer, a slot each."""
     half = (start + end) // 2 // (20 * BATCH) * 20 * BATCH
     jobs = [
-        multiprocessing.Process(target=_fill, args=(spool, slot, *part))
+        multiprocessing.Process(target=write_segments, args=(SpoolFolder(spool).slot(slot), *part, SEGMENT))
         for slot, part in enumerate(((start, half), (half, end)))
     ]
     for job in jobs:
@@ -288,27 +271,6 @@ def fill(spool: Path, start: int, end: int) -> None:
     for job in jobs:
         job.join()
         assert job.exitcode == 0, "the spool could not be filled"
-
-
-def _fill(path: Path, slot: int, start: int, end: int) -> None:
-    folder = SpoolFolder(path).slot(slot)
-    folder.prepare()
-    rng = random.Random(start)
-    for first in range(start, end, SEGMENT):
-        writer = SpoolWriter(folder, SpoolSettings(segment_age_ms=600_000, heartbeat_ms=600_000), lambda *_: None)
-        writer.start()
-        for at in range(first, min(first + SEGMENT, end), BATCH):
-            data = body(rng, BATCH, at)
-            counts = count_events(decode_batch(data).events)
-            while writer.queued_bytes > 16 << 20:
-                time.sleep(0.01)
-            writer.submit(Pending(FrameMeta(source="bench", received=BATCH, accepted=BATCH), data, counts))
-        writer.close()
-
-
-def _cpu_s(pid: int, *, with_children: bool = True) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11 : 15 if with_children else 13])) / TICKS
 
 
 if __name__ == "__main__":

@@ -1,10 +1,22 @@
-"""Events for the benchmarks: about 560 bytes each, Korean text, every id its own."""
+"""Events for the benchmarks: about 560 bytes each, Korean text, every id its own; as batches, and as segments."""
 
 import json
 import os
 import random
 import time
 import uuid
+
+from contract.event import decode_batch
+from storage.spool.active import Pending
+from storage.spool.folder import SlotFolder
+from storage.spool.frame import FrameMeta
+from storage.spool.settings import SpoolSettings
+from storage.spool.tally import count_events
+from storage.spool.writer import SpoolWriter
+
+BATCH = 50
+_QUEUED_BYTES_MAX = 16 * 1024 * 1024
+_ONE_SEGMENT = SpoolSettings(segment_age_ms=600_000, heartbeat_ms=600_000)
 
 
 def uuid7(now_ms: int) -> uuid.UUID:
@@ -50,3 +62,19 @@ def body(rng: random.Random, events: int, start: int) -> bytes:
         "events": [event(rng, start + n) for n in range(1, events + 1)],
     }
     return json.dumps(batch, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def write_segments(folder: SlotFolder, start: int, end: int, segment: int) -> None:
+    """Write events start … end into a slot, `segment` of them in each segment, through the real writer."""
+    folder.prepare()
+    rng = random.Random(start)
+    for first in range(start, end, segment):
+        writer = SpoolWriter(folder, _ONE_SEGMENT, lambda *_: None)
+        writer.start()
+        for at in range(first, min(first + segment, end), BATCH):
+            data = body(rng, BATCH, at)
+            counts = count_events(decode_batch(data).events)
+            while writer.queued_bytes > _QUEUED_BYTES_MAX:
+                time.sleep(0.01)
+            writer.submit(Pending(FrameMeta(source="bench", received=BATCH, accepted=BATCH), data, counts))
+        writer.close()
