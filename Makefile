@@ -13,7 +13,7 @@ demo: $(READY) ## the same without a person: simulated visitors, cleaned rows, b
 	$(BIN)/sillok demo
 
 test: check ## every test of every part
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check: $(READY) ## style, types, import contracts, generated files
 	$(BIN)/ruff check .

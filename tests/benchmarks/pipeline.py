@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.pipeline [rate|fresh|grow] …`: from the sealed segment to the cleaned tables.
+"""`python -m tests.benchmarks.pipeline [rate|fresh|grow|indexes] …`: from the sealed segment to the cleaned tables.
 
 The loader and the processor run as they are installed, each a process of its own, on the embedded PostgreSQL with its own
 settings and with fsync. CPU is that of all three together: the database's background processes and what has ended
@@ -9,6 +9,8 @@ belong to it.
 - `fresh [RATE]`: a collector too, and RATE events a second for BENCH_SECONDS (5): how long after its receipt an event is
   clean. Without an argument, half of what `rate` has just reached.
 - `grow [MILLIONS]`: the same day's partition grows to MILLIONS (20); what an event costs on the way there.
+- `indexes [EVENTS]`: EVENTS (300,000) cleaned; then the rows of each table that a batch writes are copied once more, into
+  a table without an index and into one with each of its indexes alone: PostgreSQL's CPU an event, and the index's bytes.
 """
 
 import contextlib
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
         fresh(amount or 6_000)
     if what == "grow":
         grow(int(amount) or 20)
+    if what == "indexes":
+        indexes(int(amount) or 300_000)
     return 0
 
 
@@ -257,6 +261,48 @@ def grow(millions: int) -> None:
                 f"processor {running.memory_mib('process')} MiB",
                 flush=True,
             )
+
+
+def indexes(events: int) -> None:
+    """Print what each index costs that a batch has to keep up, by table."""
+    with pipeline() as running:
+        fill(running.folder / "spool", 0, events)
+        running.start()
+        running.wait_for(events)
+        for table in ("raw.events", "ops.dedup", "clean.events", "clean.sessions", "clean.page_views"):
+            (rows,) = running.admin.execute(f"select count(*) from {table}").fetchone() or (0,)
+            bare, _ = _insert_again(running, table, "")
+            print(f"{table}: {rows:,} rows, without an index {bare / events * 1e6:.2f} µs an event", flush=True)
+            for name, definition in _indexes_of(running.admin, table):
+                cpu, size = _insert_again(running, table, definition)
+                print(
+                    f"  {name}: {(cpu - bare) / events * 1e6:+.2f} µs, {size / events:.1f} bytes an event", flush=True
+                )
+
+
+def _indexes_of(connection: psycopg.Connection, table: str) -> list[tuple[str, str]]:
+    """Return the name of each index and the statement that makes its like on `public.copied`."""
+    found = connection.execute(
+        "select indexname, regexp_replace(indexdef, 'INDEX .* USING', 'INDEX ON public.copied USING') "
+        "from pg_indexes where schemaname || '.' || tablename = %s order by indexname",
+        (table,),
+    )
+    return found.fetchall()
+
+
+def _insert_again(running: Pipeline, table: str, index: str) -> tuple[float, int]:
+    """Write a table's rows into a copy with this index; return the least CPU-seconds of three times and its bytes."""
+    taken, size = [], 0
+    for _ in range(3):
+        running.admin.execute(f"create table public.copied (like {table})")
+        running.admin.execute(index)
+        running.admin.execute("checkpoint")
+        before = running.cpu().postgres
+        running.admin.execute(f"insert into public.copied select * from {table}")
+        taken.append(running.cpu().postgres - before)
+        (size,) = running.admin.execute("select pg_indexes_size('public.copied')").fetchone() or (0,)
+        running.admin.execute("drop table public.copied")
+    return min(taken), size
 
 
 def fill(spool: Path, start: int, end: int) -> None:

@@ -13,7 +13,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 from storage.postgres import connect
 from tests.crash.oracle import Driver, Verdict, drain, judge
-from tests.crash.processes import Machine, children_of, is_alive, wait_until
+from tests.crash.processes import Machine, Program, children_of, is_alive, wait_until
 
 _CUTS = 20
 
@@ -120,28 +120,34 @@ def test_sessions_cut_in_the_middle_of_their_work_lose_and_repeat_nothing(machin
             wait_until(lambda s=session: connection.execute(query, (s,)).fetchall(), f"`{session}` to be at work")
             wait_for_more(connection)
     for program in (machine.loader, machine.processor):
-        assert program.output.read_bytes().count(b'"database_connected"') > _CUTS / 4
+        assert _connections(program) > _CUTS / 4
     _finish(machine)
+
+
+def _connections(program: Program) -> int:
+    return program.output.read_bytes().count(b'"database_connected"')
 
 
 def test_two_loaders_on_one_spool_load_every_segment_once(machine: Machine) -> None:
     """The second one fails on the ledger's key, or finds the work done, and goes on."""
     second = machine.program("load", name="second load", SILLOK_LOAD_DSN=machine.dsn)
+    loaders = (machine.loader, second)
     machine.collector.start()
     machine.processor.start()
     machine.wait_until_ready()
     with Driver(machine).sending() as driver:
-        for _ in range(2):
+        for start in (1, 2):
             driver.wait_for_more()
             wait_until(lambda: len(machine.waiting_segments()) > 8, "segments to pile up")
             machine.loader.start()
             second.start()
+            wait_until(lambda n=start: all(_connections(x) >= n for x in loaders), "both loaders to connect")
             wait_until(lambda: len(machine.waiting_segments()) < 4, "the loaders to catch up")
             time.sleep(0.5)
             assert (machine.loader.status, second.status) == (None, None), "a loader gave up"
             assert (machine.loader.terminate(), second.terminate()) == (0, 0)
     machine.loader.start()
-    for loader in (machine.loader, second):
+    for loader in loaders:
         assert b"segment_loaded" in loader.output.read_bytes(), f"{loader.name} had nothing to do"
     _finish(machine)
 
