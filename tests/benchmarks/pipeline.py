@@ -255,8 +255,9 @@ def grow(millions: int) -> None:
             at += _PORTION
             running.wait_for(at)
             cpu = running.cpu().since(before)
+            each_us = cpu.total / _PORTION * 1e6
             print(
-                f"{mark:3} million rows: {cpu.total / _PORTION * 1e6:.1f} µs an event ({_shares(cpu, _PORTION)}), "
+                f"{mark:3} million rows: {'█' * round(each_us / 4)} {each_us:.1f} µs an event ({_shares(cpu, _PORTION)}), "
                 f"{_PORTION / (time.monotonic() - begun):,.0f}/s with the generator beside it, "
                 f"processor {running.memory_mib('process')} MiB",
                 flush=True,
