@@ -18,6 +18,8 @@ _DASHES: Final = "−\u00ad˗⁃─━ーｰㅡ"  # noqa: RUF001
 _BLANKS: Final = "\u200b\u200c\u200d\u2060\ufeff"
 _ATS: Final = "＠﹫"  # noqa: RUF001
 _PLUSES: Final = "＋﹢"  # noqa: RUF001
+# Round an area code: 02)123-4567.
+_BRACKETS: Final = {"（": "(", "﹙": "(", "）": ")", "﹚": ")"}  # noqa: RUF001
 # Beyond lie ideographs and private characters: no digit, dash or space.
 _LAST: Final = 0x1FFFF
 _ROUNDS_MAX: Final = 3
@@ -31,6 +33,7 @@ def _folded() -> tuple[dict[str, str], dict[str, str]]:
         **dict.fromkeys(_DASHES, "-"),
         **dict.fromkeys(_BLANKS, " "),
         **dict.fromkeys(_PLUSES, "+"),
+        **_BRACKETS,
     }
     for char in map(chr, range(0x80, _LAST + 1)):
         category = unicodedata.category(char)
@@ -51,7 +54,7 @@ _PLAIN: Final = str.maketrans({**SIGNS, **SEPARATORS, "\t": " "})
 _DECODED: Final = {
     **_PLAIN,
     **_LETTERS,
-    **{ord(c): c for c in map(chr, range(0x20, 0x7F)) if c.isalnum() or c in "-._~@+ %"},
+    **{ord(c): c for c in map(chr, range(0x20, 0x7F)) if c.isalnum() or c in "-._~@+ %()"},
 }
 _ENCODED: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
 _ONE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")

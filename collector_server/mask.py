@@ -17,7 +17,12 @@ from collector_server.personal import mask_numbers
 from collector_server.suspect import Suspicion
 from collector_server.urls import without_query_values
 
-_EMAIL: Final = re2.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
+_LABEL: Final = r"[A-Za-z0-9\-]{1,63}"
+_KOREAN_LABEL: Final = r"[A-Za-z0-9가-힣\-]{1,63}"
+# Hangul before the address or after it is a word beside it, unless the domain ends in Hangul, or its name is Hangul.
+_EMAIL: Final = re2.compile(
+    rf"[A-Za-z0-9가-힣._%+\-]{{1,64}}@(?:{_KOREAN_LABEL}\.)+한국|[A-Za-z0-9._%+\-]{{1,64}}@{_KOREAN_LABEL}(?:\.{_LABEL})+"
+)
 # Without one of these a text holds no number and no address.
 _TELLING: Final = re.compile(char_class((*SIGNS, *"0123456789@%")))
 # Larger ones are no number of a person, and writing them out is work.

@@ -1,7 +1,8 @@
 """What a number of a person looks like, in a folded text.
 
 Resident and foreigner registration numbers (no check digit since 2020), payment cards (Luhn), Korean phone
-numbers. Between the parts of a number stands nothing, a blank, or one dash, dot or plus with or without blanks.
+numbers. Between the parts of a number stands nothing, a blank, or one dash, dot or plus with or without blanks; behind
+an area code also a bracket.
 """
 
 import re
@@ -22,10 +23,13 @@ _LONG: Final = rf"3[0-9]{{3}}{SEP}?[0-9]{{6}}{SEP}?"
 # As many digits as the shortest card has; what follows them decides only whether it is one.
 CARD_START: Final = rf"{_FOURS}[0-9]{{2}}|{_LONG}[0-9]{{4}}"
 _AREA: Final = r"(?:2|[3-6][0-9]|70|50[2-8])"
-_LINE: Final = rf"{SEP}[0-9]{{3,4}}{SEP}[0-9]{{4}}"
-_MOBILE: Final = rf"1[016789]{SEP}?[0-9]{{3,4}}{SEP}?[0-9]{{4}}"
+_BEHIND_AREA: Final = rf"(?:\){SEP}?|{SEP})"
+_LINE: Final = rf"{_BEHIND_AREA}[0-9]{{3,4}}{SEP}[0-9]{{4}}"
+_MOBILE: Final = rf"1[016789]{_BEHIND_AREA}?[0-9]{{3,4}}{SEP}?[0-9]{{4}}"
+# The 0 that is not dialled from abroad.
+_ZERO: Final = rf"(?:{SEP}?\(0\){SEP}?|{SEP}?0?)"
 # Without a leading 0 or 82 a mobile number is an amount in won or a time in seconds.
-PHONE: Final = rf"(?:\+?82{SEP}?0?|0){_MOBILE}|(?:\+82{SEP}?0?|0){_AREA}{_LINE}"
+PHONE: Final = rf"(?:\+?82{_ZERO}|0){_MOBILE}|(?:\+82{_ZERO}|0){_AREA}{_LINE}"
 
 # Made by a machine: what looks like a number in one is chance. The second are the usual hashes.
 _HEX: Final = "[0-9a-fA-F]"
@@ -34,9 +38,13 @@ _HASH: Final = (
     rf"(?<![0-9a-zA-Z])(?=[0-9]*[a-fA-F])(?:{_HEX}{{32}}|{_HEX}{{40}}|{_HEX}{{64}}|{_HEX}{{128}})(?![0-9a-zA-Z])"
 )
 _MACHINE_MADE: Final = re.compile(f"({UUID}|{_HASH})")
-_DIGITS: Final = re.compile(rf"\+?[0-9](?:[0-9]|{SEP}(?=[0-9])){{7,}}")
+_DIGITS: Final = re.compile(rf"\+?[0-9](?:[0-9]|{SEP}(?=[0-9])|\){SEP}?(?=[0-9])|{SEP}?\((?=0\))){{7,}}")
 _RESIDENT: Final = re.compile(rf"(?<![0-9]){RESIDENT}(?![0-9])")
-_CARD: Final = re.compile(rf"(?<![0-9])(?:{_FOURS}[0-9]{{2,7}}|{_LONG}[0-9]{{4,5}})(?![0-9])")
+# The longest first: the last four digits of nineteen stand in two groups, or in one.
+_CARDS: Final = tuple(
+    re.compile(rf"(?<![0-9])(?:{card})(?![0-9])")
+    for card in (rf"{_FOURS}[0-9]{{4}}{SEP}[0-9]{{1,3}}", rf"{_FOURS}[0-9]{{2,7}}|{_LONG}[0-9]{{4,5}}")
+)
 # A plus begins a number of its own, whatever is before it.
 _PHONE: Final = re.compile(rf"(?:(?=\+)|(?<![0-9]))(?:{PHONE})(?![0-9])")
 _CARD_DIGITS: Final = range(14, 20)
@@ -71,11 +79,12 @@ def _mask_run(match: re.Match[str]) -> str:
 
 def _mask_cards(run: str) -> str:
     """Mask every card; one may begin within what only looks like another."""
-    at = 0
-    while (found := _CARD.search(run, at)) is not None:
-        if _is_card(found.group()):
-            run = f"{run[: found.start()]}[card]{run[found.end() :]}"
-        at = found.start() + 1
+    for card in _CARDS:
+        at = 0
+        while (found := card.search(run, at)) is not None:
+            if _is_card(found.group()):
+                run = f"{run[: found.start()]}[card]{run[found.end() :]}"
+            at = found.start() + 1
     return run
 
 

@@ -15,7 +15,7 @@ from collector_server.fold import SEPARATORS, SIGNS, char_class
 from collector_server.personal import CARD_START, PHONE, RESIDENT, UUID, is_near_epoch
 
 _ODD: Final = char_class(SEPARATORS)
-_BETWEEN: Final = char_class((*SEPARATORS, *" .+-"))
+_BETWEEN: Final = char_class((*SEPARATORS, *" .+-()"))
 _SUSPECT: Final = (
     # First, so that nothing longer hides it.
     r"@"
@@ -24,12 +24,12 @@ _SUSPECT: Final = (
     r"|\\[ubft]"
     rf"|{char_class(SIGNS)}"
     # An odd separator between digits, as the parts of a number are long: not 10:00 to 15:30, nor 10 to 20 per cent.
-    rf"|[0-9]{_BETWEEN}{{0,2}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{3}}|82{_BETWEEN}{{0,2}}{_ODD}"
+    rf"|[0-9]{_BETWEEN}{{0,3}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{3}}|(?:82|0\)){_BETWEEN}{{0,2}}{_ODD}"
     rf"|[0-9]{{4}}{_BETWEEN}{{0,2}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{2}}"
     rf"|{RESIDENT}|[^0-9](?:{CARD_START})|{PHONE}"
     # Encoded: digits, letters and signs that nobody need encode, and every lead byte but those of Hangul and
     # ideographs. A blank only beside digits.
-    r"|%(?:09|25|2[BDEbde]|3[0-9]|4[0-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae]"
+    r"|%(?:09|25|2[89BDEbde]|3[0-9]|4[0-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae]"
     r"|[CDFcdf][0-9A-Fa-f]|[Ee][0-3Ff]|[Ee][Aa]%[89Aa])"
     rf"|%20[0-9+]|(?:[0-9]|{_BETWEEN})%20(?:%|{_BETWEEN})"
     # A number whose digits are others once its exponent is written out.
