@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: up demo test check format bench soak clean
+.PHONY: up demo test check format bench soak clean test-js
 
 up: $(READY) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
@@ -12,8 +12,15 @@ up: $(READY) ## everything on this machine, until Ctrl-C
 demo: $(READY) ## the same without a person: simulated visitors, cleaned rows, balanced books
 	$(BIN)/sillok demo
 
-test: check ## every test of every part
+test: check test-js ## every test of every part
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+test-js: ## the browser SDK's types, sizes, built file and unit tests; npm is needed for these alone
+ifeq ($(shell command -v npm),)
+	@echo "skipped: the browser SDK's unit tests (no npm)"
+else
+	cd sdk/js && npm ci --no-audit --no-fund && npm run check && npm test
+endif
 
 check: $(READY) ## style, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -38,7 +45,7 @@ soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf $(VENV) sdk/js/node_modules sdk/js/dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
 $(READY): pyproject.toml sdk/python/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

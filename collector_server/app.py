@@ -1,6 +1,6 @@
 """The ingest plane: from request to durable answer.
 
-It sits on aiohttp's low-level server: there are three paths, so a router and middlewares would cost
+It sits on aiohttp's low-level server: there are a few paths, so a router and middlewares would cost
 more than they do. What is not on the wire of the contract is answered 404. `handle` answers any request;
 `take_whole` takes, without a task of its own, what most are: a batch that has arrived whole and is good.
 """
@@ -29,6 +29,7 @@ from collector_server.keys import KeyRing, WriteKey
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.request_log import RequestLog
+from collector_server.script import SCRIPT_PATH, Script, is_script
 from collector_server.settings import CollectorSettings
 from collector_server.unreadable import UnreadableBodies
 from contract.errors import SpoolUnavailable
@@ -57,6 +58,7 @@ class Collector:
         submit: Submit,
         counters: Counters,
         request_log: RequestLog,
+        script: Script,
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -66,6 +68,7 @@ class Collector:
         self._counters = counters
         self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
         self._request_log = request_log
+        self._script = script
         self._unreadable = UnreadableBodies()
         self._admission = Admission(settings, keys)
         self._handover = Handover(submit)
@@ -94,8 +97,11 @@ class Collector:
                 pixel.check_method(request)
                 key = self._authenticate(request, origin)
                 response = await self._pixel(request, key, started)
+            elif is_script(request.path):
+                response = self._script.answer(request)
             elif request.path != EVENTS_PATH:
-                raise Refused(Refusal.NOT_FOUND, f"there is only {EVENTS_PATH} and {pixel.PIXEL_PATH} here")
+                here = f"{EVENTS_PATH}, {pixel.PIXEL_PATH} and {SCRIPT_PATH}"
+                raise Refused(Refusal.NOT_FOUND, f"there is only {here} here")
             elif request.method == "OPTIONS":
                 response = cors.preflight(self._keys, origin or "")
             else:

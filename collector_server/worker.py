@@ -34,6 +34,7 @@ from collector_server.keys import KeyRing
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal
 from collector_server.request_log import RequestLog
+from collector_server.script import Script
 from collector_server.settings import CollectorSettings
 from collector_server.stdin import follow_stdin, read_line
 from collector_server.tls import renew, tls_context
@@ -140,7 +141,7 @@ def _collector(
 ) -> Collector:
     masker = Masker(settings.query_values_kept, settings.account_patterns)
     decoder = BatchDecoder(masker, settings.batch_events_max)
-    return Collector(settings, keys, decoder, masker, writer.submit, counters, request_log)
+    return Collector(settings, keys, decoder, masker, writer.submit, counters, request_log, Script.read())
 
 
 def _open_spool(order: WorkerOrder, files: Files, on_durable: OnDurable, on_recovered: OnRecovered) -> SpoolWriter:

@@ -2,6 +2,7 @@
 
 - `contract/event.schema.json` from the structs of `event.py`.
 - `contract/openapi.json` from the same and from `wire.py`: the ingest plane and its answers.
+- `sdk/js/src/fields.ts` from the same: the browser SDK's types.
 - `docs/data-dictionary.md` from the migrations' `create table`, the structs and `columns.py`.
 - `storage/migrations/0003_comments.sql`: the same texts as comments on the columns; for what a later migration
   adds, the lines at that migration's own end, behind the mark `-- Generated …`.
@@ -20,9 +21,9 @@ from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from contract import outcome
+from contract import outcome, typescript
 from contract.columns import MEANINGS
-from contract.event import EVENT_TYPES, Batch, Context, Event, Flag, Platform
+from contract.event import EVENT_TYPES, FIELDS, Batch, Context, Event, Flag, Platform
 from contract.openapi import document
 from contract.wire import Accepted, ErrorBody
 
@@ -111,6 +112,7 @@ def files() -> dict[Path, str]:
     return {
         ROOT / "contract" / "event.schema.json": _schema(),
         ROOT / "contract" / "openapi.json": _openapi(),
+        ROOT / "sdk" / "js" / "src" / "fields.ts": _typescript(),
         ROOT / "docs" / "data-dictionary.md": "\n".join(_dictionary(tables)) + "\n",
         MIGRATIONS / COMMENTS: "\n".join(_comments(tables)) + "\n",
         **_later_comments(tables),
@@ -143,6 +145,13 @@ def _openapi() -> str:
     )
     schemas = {name: _by_field(definition) for name, definition in definitions.items()}
     return msgspec.json.format(msgspec.json.encode(document(_NOTE, schemas)), indent=2).decode() + "\n"
+
+
+def _typescript() -> str:
+    """Return the fields' types for the browser SDK."""
+    _, definitions = msgspec.json.schema_components([Event])
+    fields = _by_field(definitions["Event"])["properties"]
+    return typescript.module(_NOTE, {name: fields[name] for name in FIELDS})
 
 
 def _by_field(definition: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def document(note: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
         "paths": {
             "/v1/events": {"post": _post(), "options": _options()},
             "/v1/pixel.gif": {"get": _pixel()},
+            "/sillok.js": {"get": _script()},
         },
         "components": {
             "securitySchemes": {
@@ -109,6 +110,26 @@ def _pixel() -> dict[str, Any]:
                 "content": {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}},
             },
             **_refusals(_OF_A_PIXEL),
+        },
+    }
+
+
+def _script() -> dict[str, Any]:
+    return {
+        "operationId": "load_script",
+        "summary": "The browser SDK. `/sillok-VERSION.js` is the same and never changes.",
+        "security": [],
+        "responses": {
+            "200": {
+                "description": "The built file.",
+                "headers": {
+                    "Cache-Control": {"required": True, "schema": {"type": "string"}},
+                    "ETag": {"required": True, "schema": {"type": "string"}},
+                },
+                "content": {"text/javascript": {"schema": {"type": "string"}}},
+            },
+            "304": {"description": "It has not changed."},
+            **_refusals((*_OF_HTTP, Refusal.NOT_FOUND)),
         },
     }
 

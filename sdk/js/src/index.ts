@@ -1,0 +1,16 @@
+export * from "./api";
+export { bridge } from "./bridge";
+export { campaigns } from "./campaigns";
+export type { EventFields } from "./client";
+export { clicks } from "./clicks";
+export { errors } from "./errors";
+export { exits } from "./exits";
+export type { EventType, Fields, Platform } from "./fields";
+export { gzip } from "./gzip";
+export { init } from "./init";
+export { masks } from "./mask";
+export type { Options, Part } from "./options";
+export { pages } from "./pages";
+export { requests } from "./requests";
+export { sights } from "./sights";
+export { spill } from "./spill";

@@ -1,0 +1,179 @@
+/**
+ * From the queue to the collector: one tab at a time, for every instance, also those that are gone.
+ *
+ * Only a 200 removes an event. What is sent as a page goes has no answer, and is sent again by the next one; the
+ * events keep their ids, so that the collector's processor removes the second.
+ */
+import { bytes, client, clientOf, drop, eventKey, instance, instanceKey, instanceOf, save } from "./client";
+import { options } from "./options";
+import { forget, keys, named, queue, quietly, read, write } from "./store";
+
+/** Hands a batch on; says the status, and for how many seconds to wait. 200 is safe, 0 is no answer. */
+export type Transport = (body: string) => Promise<[status: number, retryAfterS?: number]>;
+/** Makes a body smaller, or does not. */
+export type Compress = (body: string) => Promise<ArrayBuffer>;
+
+/** How many events of the list are in it, and its body. */
+type Batch = [count: number, body: string];
+
+// Browsers give the requests that may outlive a page 64 KiB together.
+const ROOM = 6e4;
+const SMALL = 1e3;
+const ENVELOPE_BYTES = 2e3;
+const TIMEOUT_MS = 3e4;
+const REFUSED_MS = 3e5;
+const BACKOFF_MAX_MS = 6e4;
+const WAIT_MAX_MS = 36e5;
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+let due = Infinity;
+let running: Promise<boolean> | undefined;
+let failures = 0;
+let limit = 0;
+let isPlain = false;
+let compress: Compress | undefined;
+// Events were given up, and nobody has been told.
+let isOwed = false;
+// Before anybody, we among them, listens to it.
+const ask = quietly(() => fetch.bind(globalThis))!;
+
+export const useCompress = (found?: Compress): void => {
+  compress = found;
+};
+
+const target = (): string => options.url + "/v1/events?key=" + options.key;
+
+const post: Transport = async (body) => {
+  try {
+    const small = isPlain || body.length < SMALL ? undefined : await compress?.(body);
+    const { status, headers } = await ask(target(), {
+      method: "POST",
+      body: small ?? body,
+      headers: small ? { "Content-Encoding": "gzip" } : {},
+      keepalive: !isPlain && (small?.byteLength ?? bytes(body)) < ROOM,
+      signal: AbortSignal.timeout?.(TIMEOUT_MS),
+    });
+    isPlain ||= status == 415;
+    return [status, +headers.get("Retry-After")!];
+  } catch {
+    // Perhaps the preflight that a compressed body needs did not get through, or the page has other such requests.
+    isPlain = !isPlain;
+    return [0];
+  }
+};
+
+let transport = post;
+export const useTransport = (found: Transport): void => {
+  transport = found;
+};
+
+const waitMs = (): number => {
+  const left = +read(named("w"))! - Date.now();
+  return left > 0 && left <= WAIT_MAX_MS ? left : 0;
+};
+
+/** Send in so many milliseconds, or earlier if that is planned already. */
+export const soon = (ms: number): void => {
+  const now = Date.now();
+  if (now + ms >= due) return;
+  clearTimeout(timer);
+  due = now + Math.max(ms, waitMs());
+  timer = setTimeout(drain, due - now);
+};
+
+/** Send what waits; return whether the queue is empty. */
+export const drain = (): Promise<boolean> => {
+  due = Infinity;
+  clearTimeout(timer);
+  const work = (): Promise<boolean> => sendAll().catch(() => false);
+  const { locks } = navigator;
+  // One tab sends at a time. The lock goes with its holder, whatever that dies of; there is none in sandboxed
+  // frames, and none without TLS.
+  return (running ??= (
+    (locks?.request(named("send"), work) as unknown as Promise<boolean> | undefined)?.catch(work) ?? work()
+  ).finally(() => (running = undefined)));
+};
+
+const sendAll = async (): Promise<boolean> => {
+  let list: string[] = [];
+  let ids: string[] = [];
+  let told: string[] = [];
+  limit ||= options.batchEvents;
+  for (;;) {
+    const wait = waitMs();
+    if (wait) {
+      soon(wait);
+      return false;
+    }
+    // Another tab was faster, or the overflow has it now.
+    while (list[0] && !read(list[0])) list.shift();
+    if (!list[0]) {
+      if (instance.created) save();
+      const [events, instances] = await queue();
+      list = events;
+      ids = instances.map(clientOf);
+      if (!list[0] && !isOwed) {
+        // Nobody needs the memory of instances that have nothing more to say.
+        for (const id of told) if (id != client) forget(instanceKey(id));
+        return true;
+      }
+    }
+    const [count, body] = batchOf(list, ids, limit, options.batchBytes);
+    const [status, retryAfterS] = await transport(body);
+    const isBad = status == 400 || status == 413;
+    if (status == 200) {
+      failures = 0;
+      limit = Math.min(limit * 2, options.batchEvents);
+      list.splice(0, count).forEach(forget);
+      told = ids;
+      isOwed = false;
+    } else if (isBad && count > 1) {
+      limit = count >> 1;
+    } else if (isBad && count) {
+      const key = list.shift()!;
+      forget(key);
+      drop(clientOf(key), status == 400 ? "refused" : "too_large");
+    } else if (status != 415) {
+      const ms = retryAfterS
+        ? retryAfterS * 1e3
+        : /40[13]/.test(status + "")
+          ? REFUSED_MS
+          : Math.min(BACKOFF_MAX_MS, 1e3 * 2 ** failures++);
+      write(named("w"), Date.now() + Math.min(ms * (1 + Math.random() / 4), WAIT_MAX_MS) + "");
+    }
+  }
+};
+
+export const owe = (): void => {
+  isOwed = true;
+};
+
+/** Take what belongs together from the head of the list, the events of one instance, and everybody's report. */
+const batchOf = (list: string[], ids: string[], count: number, size: number): Batch => {
+  const id = list[0] && clientOf(list[0]);
+  const values: string[] = [];
+  for (const key of list) {
+    const value = read(key);
+    if (!value) break;
+    size -= bytes(value) + 1;
+    if (values[0] && (size < 0 || values.length == count || clientOf(key) != id)) break;
+    values.push(value);
+  }
+  const clients = [...new Set(ids.concat(id ?? []))].map((id) => {
+    const { context, ...figures } = instanceOf(id);
+    const { platform, app_version } = context;
+    const left = list.filter((key) => key.startsWith(eventKey(id)));
+    const created = Math.max(figures.created, +`0x${left[left.length - 1]?.split(":")[3] ?? 0}`);
+    return { id, platform, app_version, ...figures, created, pending: left.length };
+  });
+  const context = { ...instanceOf(id ?? "").context, client_id: id };
+  const head = JSON.stringify({ sent_at: Date.now(), clients, context });
+  return [values.length, `${head.slice(0, -1)},"events":[${values.join()}]}`];
+};
+
+/** Hand what this page has made to the browser, or the app, which outlives it. */
+export const leave = (): void => {
+  if (instance.created) save();
+  const [count, body] = batchOf(keys(eventKey(client)), [], Infinity, ROOM - ENVELOPE_BYTES);
+  if (count && !waitMs()) transport == post ? navigator.sendBeacon(target(), body) : transport(body);
+};

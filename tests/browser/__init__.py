@@ -1,0 +1,1 @@
+"""The browser SDK in a real Chromium, against the real collector, loader, processor and database."""

@@ -1,0 +1,162 @@
+"""One installation and one Chromium a run; a key, a source, a site and a road of its own for every test."""
+
+import itertools
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from collector_server.settings import CollectorSettings, WriteKeySettings
+from commands.settings import DataSettings, Settings
+from commands.up import Installation
+from processor.clients import read_clients
+from storage.postgres import connect
+from tests.browser.faulty import Road, Site
+from tests.conftest import free_port, without_fsync
+
+_KEYS: Final = 60
+_PATIENCE_S: Final = 40.0
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+_numbers = itertools.count()
+
+
+def chromium() -> str | None:
+    """Return where Chromium is."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    settings = Settings(
+        data=DataSettings(folder=str(tmp_path_factory.mktemp("browser"))),
+        serve=CollectorSettings(
+            port=free_port(),
+            admin_port=free_port(),
+            keys=tuple(WriteKeySettings(key=f"k{n}", source=f"s{n}", origins=("*",)) for n in range(_KEYS)),
+        ),
+    )
+    with Installation(settings) as started:
+        without_fsync(started.dsn)
+        yield started
+
+
+class Account(NamedTuple):
+    created: int
+    arrived: int
+    pending: int
+    vanished: int
+    dropped: dict[str, int]
+
+
+class World:
+    """A site, a road to the collector and what became of its events."""
+
+    def __init__(self, browser: Browser, installation: Installation, connection: psycopg.Connection) -> None:
+        number = next(_numbers)
+        self.key, self.source = f"k{number}", f"s{number}"
+        self._browser = browser
+        self._connection = connection
+        self._contexts: list[BrowserContext] = []
+        self.collector = f"http://127.0.0.1:{installation.settings.serve.port}"
+        self.site = Site()
+        self.road = Road(installation.settings.serve.port)
+
+    def script(self, **options: Any) -> str:
+        """Return the tag that includes the SDK from the collector, and sends over the road."""
+        given = {"key": self.key, "url": self.road.url, "flush_ms": 200, **options}
+        data = " ".join(f'data-{name.replace("_", "-")}="{str(value).lower()}"' for name, value in given.items())
+        return f'<script async src="{self.collector}/sillok.js" {data}></script>'
+
+    def visitor(self, **options: Any) -> BrowserContext:
+        """Return a browser's profile of its own."""
+        context = self._browser.new_context(**options)
+        self._contexts.append(context)
+        return context
+
+    def open(self, context: BrowserContext, path: str = "/") -> Page:
+        """Open a page and wait until the SDK is there."""
+        page = context.new_page()
+        page.goto(self.site.url + path)
+        ready(page)
+        return page
+
+    def rows(self, columns: str = "*", more: str = "") -> list[dict[str, Any]]:
+        """Return the cleaned events of this world, instance by instance, in the order they were made."""
+        query = f"select {columns} from clean.events where source = %s {more} order by client_id, seq"
+        with self._connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            return cursor.execute(query, (self.source,)).fetchall()
+
+    def wait_for(self, count: int) -> list[dict[str, Any]]:
+        """Return the rows once there are so many; a moment later there must not be more."""
+        eventually(lambda: len(self.rows("seq")) >= count, lambda: f"{len(self.rows('seq'))} of {count} are clean")
+        return self.rows()
+
+    def account(self) -> Account:
+        """Return what the books say of this world's instances, over all their days."""
+        now = datetime.now(UTC)
+        days = read_clients(self._connection, now - timedelta(days=9), now + timedelta(days=1))
+        found = [day for day in days if day.source == self.source]
+        dropped: Counter[str] = Counter()
+        for day in found:
+            dropped.update(day.dropped)
+        sums = (sum(getattr(day, name) for day in found) for name in ("created", "arrived", "pending", "vanished"))
+        return Account(*sums, dict(dropped))
+
+    def execute(self, statement: str, *parameters: Any) -> None:
+        self._connection.execute(statement, parameters)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+        self.site.close()
+        self.road.close()
+
+
+@pytest.fixture
+def world(browser: Browser, installation: Installation) -> Iterator[World]:
+    with connect(installation.dsn) as connection:
+        made = World(browser, installation, connection)
+        yield made
+        made.close()
+
+
+def ready(page: Page) -> None:
+    """Wait until the SDK is there and has taken the calls that were made before."""
+    page.wait_for_function("window.sillok && sillok.sessionId && sillok.push != Array.prototype.push")
+
+
+def eventually(claim: Callable[[], object], what: Callable[[], str] = lambda: "it did not come true in time") -> None:
+    patience_ends = time.monotonic() + _PATIENCE_S
+    while not claim():
+        assert time.monotonic() < patience_ends, what()
+        time.sleep(0.1)
+
+
+def crash(page: Page) -> None:
+    """Kill the page's renderer, as the system does when memory is short."""
+    browser = page.context.browser
+    assert browser is not None
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    with page.expect_event("crash"):
+        for process in found:
+            if process["type"] == "renderer":
+                os.kill(process["id"], signal.SIGKILL)
