@@ -13,6 +13,7 @@ from contract.fingerprint import HASH_MODULUS, id_hash
 from processor.books import Books
 from processor.closes import day_range
 from processor.equations import CLOSED, KNOWN_ACCOUNTS, LEDGERS
+from processor.operate.trace import trace
 from storage.spool.frame import Reject
 from storage.spool.settings import SpoolSettings
 from tests.builders import KST, MINUTE_US, Sent, Spool, event, moment, new_id, today_us
@@ -156,6 +157,17 @@ def test_sabotage_is_found_where_it_was_done(day, reconcile, sabotage, expected)
     for identity, minute, source, event_type in expected:
         cell = f"{source} {event_type}".strip()
         assert f"difference {minute.astimezone(KST):%Y-%m-%d %H:%M} {cell or '(no source)'}: {identity}" in printed
+    # The trace still finds the event in its segment, and says which of its rows is gone.
+    arrivals = trace(day.operator, day.spool_folder, A.event_id)
+    assert any(arrival.place is not None and arrival.source == "web" for arrival in arrivals)
+    for table, is_said in (
+        ("clean.events", any(a.outcome == "clean" for a in arrivals)),
+        ("raw.events", any(a.raw == "here" for a in arrivals)),
+    ):
+        [there] = day.values(f"select count(*) > 0 from {table} where event_id = %s", A.event_id)
+        assert is_said == there, table
+    if not day.values("select 1 from clean.events where event_id = %s", A.event_id):
+        assert [arrival.outcome for arrival in arrivals] == ["lost"]
 
 
 def test_the_same_segment_cannot_stand_twice_in_the_ledger(day):
@@ -178,8 +190,9 @@ def test_three_rows_with_the_sum_of_one_are_found(day):
 
 def test_a_dropped_segment_holds_the_watermark_and_is_named(road, reconcile):
     """A sealed file that is gone before it was loaded may have held anything: nothing after it is ever final."""
-    for number in range(1, 4):
-        road.spool.write(Sent([event(time=TIME)], at_us=NOON + number * MINUTE_US))
+    events = [event(time=TIME) for _ in range(3)]
+    for number, sent in enumerate(events, 1):
+        road.spool.write(Sent([sent], at_us=NOON + number * MINUTE_US))
     road.spool.sealed(2).unlink()
     road.load()
     road.process()
@@ -192,27 +205,34 @@ def test_a_dropped_segment_holds_the_watermark_and_is_named(road, reconcile):
     assert status == 1
     assert f"segment {slot} was never loaded, later ones were" in printed
     assert str(slot).endswith(".0.2")
+    # What was in it nobody can name any more; its neighbours are where they are.
+    found = [trace(road.operator, road.spool_folder, sent.event_id) for sent in events]
+    assert [[arrival.outcome for arrival in arrivals] for arrivals in found] == [["clean"], [], ["clean"]]
 
 
 def test_a_stopped_processor_is_no_balance(road, reconcile):
     """The loader's counts agree, but nothing is clean: the watermark stands still, and the command fails."""
-    road.spool.write(Sent([event(time=TIME)], at_us=NOON))
+    sent = event(time=TIME)
+    road.spool.write(Sent([sent], at_us=NOON))
     road.load()
     books = road.books()
     assert (books.balanced, books.final, books.stalled, books.holds) == (True, False, True, False)
     status, printed = reconcile("--day", YESTERDAY.isoformat())
     assert status == 1
     assert "is `sillok process` running?" in printed
+    [arrival] = trace(road.operator, road.spool_folder, sent.event_id)
+    assert (arrival.outcome, arrival.raw) == ("pending", "here")
 
 
 def test_an_emptied_spool_is_never_final(road):
     """A slot that did not say goodbye is waited for, whatever a new folder's slots say."""
+    loaded, waiting = event(time=TIME), event(time=TIME)
     with road.spool.living(SpoolSettings(segment_age_ms=60_000, heartbeat_ms=10**9)) as living:
-        living.send(Sent([event(time=TIME)], at_us=NOON))
+        living.send(Sent([loaded], at_us=NOON))
         living.seal()
         road.load()
         road.process()
-        living.send(Sent([event(time=TIME)]))
+        living.send(Sent([waiting]))
     shutil.rmtree(road.spool.path)
     over = Spool(road.spool.path)
     over.clock = FakeClock(NOON)
@@ -223,6 +243,10 @@ def test_an_emptied_spool_is_never_final(road):
     books = road.books()
     assert (books.final, books.stalled, books.holds) == (False, True, False)
     assert [slot.waits_for for slot in books.slots if slot.spool_id == road.spool.folder.spool_id] == ["loader"]
+    # What was loaded is told without its segment; what waited in the folder went with it.
+    [arrival] = trace(road.operator, road.spool_folder, loaded.event_id)
+    assert (arrival.outcome, arrival.raw, arrival.place) == ("clean", "here", None)
+    assert trace(road.operator, road.spool_folder, waiting.event_id) == []
 
 
 # The client's sequence
@@ -237,6 +261,7 @@ def test_the_lost_middle_of_a_clients_sequence_is_said(day):
     assert books.balanced
     [account] = books.clients
     assert (account.day, account.created, account.arrived, account.vanished) == (YESTERDAY, 9, 6, 3)
+    assert trace(day.operator, day.spool_folder, new_id()) == [], "what never came is nowhere"
 
 
 # The operator's movements
