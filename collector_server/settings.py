@@ -40,6 +40,9 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     host: str = "127.0.0.1"
     port: Port = 7070
     admin_host: str = "127.0.0.1"
+    demo: bool = False
+    """A page on the admin plane that shows the demo key's events as they are stored. It shows contents to whoever
+    reaches that port: `sillok up` sets it, for its built-in key on this machine's own address."""
     """The admin plane is a listener of its own; keep it inside."""
     admin_port: Port = 7071
     workers: Positive = 1

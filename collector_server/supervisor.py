@@ -26,6 +26,7 @@ from aiohttp import web
 from collector_server import stdin
 from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot, Totals
+from collector_server.demo import add_demo
 from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
 from collector_server.metrics import Seen, render
@@ -193,6 +194,8 @@ class Supervisor:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        if self._serve.demo:
+            add_demo(app, self._serve, self._spool)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:

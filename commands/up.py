@@ -14,6 +14,8 @@ from typing import Final, Self
 import msgspec
 import structlog
 
+from collector_server.client_address import is_loopback
+from collector_server.settings import DEMO_KEY
 from commands.children import Child, stop_event
 from commands.settings import Settings, without_databases
 from commands.terminal import OK
@@ -112,9 +114,8 @@ class Installation:
     def _start_children(self) -> None:
         bare = {name: os.environ[name] for name in _COLLECTOR_ENVIRONMENT if name in os.environ}
         everything = dict(os.environ)
-        spooled = msgspec.structs.replace(
-            self.settings, serve=self.settings.located_serve(), spool=self.settings.located_spool()
-        )
+        serve = msgspec.structs.replace(self.settings.located_serve(), demo=self._has_demo())
+        spooled = msgspec.structs.replace(self.settings, serve=serve, spool=self.settings.located_spool())
         self.children = {
             "serve": Child("serve", without_databases(spooled), bare),
             "load": Child("load", spooled, everything),
@@ -123,6 +124,11 @@ class Installation:
         for child in self.children.values():
             child.start()
         self._wait_until_ready()
+
+    def _has_demo(self) -> bool:
+        """Say whether the demo page is shown: its key is only for this machine, and so is the page."""
+        serve = self.settings.serve
+        return serve.demo or (DEMO_KEY in serve.keys and is_loopback(serve.admin_host))
 
     def _wait_until_ready(self) -> None:
         url = f"http://{self.settings.serve.admin_host}:{self.settings.serve.admin_port}/readyz"
@@ -171,10 +177,16 @@ class Installation:
         serve = self.settings.serve
         key = next(iter(serve.keys)).key if serve.keys else "…"
         scheme = "https" if serve.tls_certificate else "http"
+        demo = (
+            f"  demo      http://{serve.admin_host}:{serve.admin_port}/demo   click, and watch the events arrive\n"
+            if self._has_demo()
+            else ""
+        )
         sys.stdout.write(
             f"Sillok is up. Ctrl-C stops it.\n"
             f"  events    {scheme}://{serve.host}:{serve.port}/v1/events   write key {key}\n"
             f"  admin     http://{serve.admin_host}:{serve.admin_port}/readyz  /healthz  /metrics\n"
+            f"{demo}"
             f"  spool     {self.settings.spool_folder()}\n"
             f"  database  {self.dsn if self._postgres else '(as in the settings)'}\n"
         )

@@ -5,7 +5,7 @@ import { masked } from "./mask";
 // `data-sillok-tab` is short for `data-sillok-tab-name`.
 const SHORT = /^(click|popup|tab|flow|checkbox)$/;
 const FIELD = /^(page|click|popup|tab|flow|step|checkbox|exit)_/;
-const UNREAD = "[data-sillok-mask],input,textarea,select,script,style,[contenteditable]";
+const UNREAD = "[hidden],[data-sillok-mask],input,textarea,select,script,style,[contenteditable]";
 const CHILDREN_MAX = 60;
 const RAW_MAX = 600;
 const TEXT_MAX = 200;
