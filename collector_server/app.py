@@ -6,6 +6,7 @@ more than they do. What is not on the wire of the contract is answered 404. `han
 """
 
 import asyncio
+import re
 from functools import lru_cache, partial
 from http import HTTPStatus
 from time import monotonic
@@ -43,6 +44,9 @@ EVENTS_PATH: Final = "/v1/events"
 _INLINE_BYTES_MAX: Final = 8 * 1024
 _USER_AGENT_CHARS_MAX: Final = 1024
 _USER_AGENTS_REMEMBERED: Final = 4096
+# How pages send, which would else need a preflight: the key and nothing else, with nothing to decode in it.
+_KEY_IN_PATH: Final = "?key="
+_PLAIN_KEY: Final = re.compile(r"[0-9A-Za-z_-]+")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -123,7 +127,10 @@ class Collector:
 
         `answer` is called once the batch is on disk, or cannot be. Raise Refused for a bad batch.
         """
-        if message.path != EVENTS_PATH or message.method != "POST" or message.version != HttpVersion11:
+        path, _, query_key = message.path.partition(_KEY_IN_PATH)
+        if path != EVENTS_PATH or message.method != "POST" or message.version != HttpVersion11:
+            return False
+        if message.path != path and not _PLAIN_KEY.fullmatch(query_key):
             return False
         started = monotonic()
         headers = message.headers
@@ -131,7 +138,7 @@ class Collector:
         if encoding not in ENCODINGS or (encoding and payload.total_raw_bytes > _INLINE_BYTES_MAX):
             return False
         origin = headers.get("Origin")
-        key = self._admission.authenticate(headers, client, origin)
+        key = self._admission.authenticate(headers, client, origin, query_key)
         body = payload.read_nowait()
         self._admission.check_size(len(body))
         booked = self._admission.book(len(body))
