@@ -64,7 +64,9 @@ def test_a_connection_cut_at_the_worst_moment_loads_and_cleans_once(machine: Mac
         with Driver(machine).sending() as driver:
             driver.wait_for_more(200)
             saboteur.is_on.set()
-            wait_until(lambda: min(saboteur.cuts[kind] for kind in kinds) >= cuts, "enough cuts", 60 + 10 * cuts)
+            wait_until(
+                lambda: min(saboteur.cuts[kind] for kind in kinds) >= cuts, "enough cuts", 60 + 10 * cuts * len(kinds)
+            )
             saboteur.is_on.clear()
             driver.wait_for_more(200)
         assert machine.collector.terminate() == 0
