@@ -1,5 +1,6 @@
 """One installation and one Chromium a run; a key, a source, a site and a road of its own for every test."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -24,6 +25,7 @@ from tests.conftest import free_port, without_fsync
 
 _KEYS: Final = 60
 _PATIENCE_S: Final = 40.0
+_TEST_S: Final = 150
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _numbers = itertools.count()
 
@@ -133,10 +135,26 @@ class World:
 
 @pytest.fixture
 def world(browser: Browser, installation: Installation) -> Iterator[World]:
-    with connect(installation.dsn) as connection:
+    with _bounded(), connect(installation.dsn) as connection:
         made = World(browser, installation, connection)
         yield made
         made.close()
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """End a test that waits for a browser which will never answer: some of its calls have no limit of their own."""
+
+    def give_up(_signal: int, _frame: object) -> None:
+        raise TimeoutError("the browser did not answer")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(_TEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def ready(page: Page) -> None:
@@ -152,11 +170,19 @@ def eventually(claim: Callable[[], object], what: Callable[[], str] = lambda: "i
 
 
 def crash(page: Page) -> None:
-    """Kill the page's renderer, as the system does when memory is short."""
+    """Kill the page's renderer, as the system does when memory is short, and wait until the browser knows."""
     browser = page.context.browser
     assert browser is not None
-    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    session = browser.new_browser_cdp_session()
+
+    def renderers() -> set[int]:
+        found = session.send("SystemInfo.getProcessInfo")["processInfo"]
+        return {process["id"] for process in found if process["type"] == "renderer"}
+
+    killed = renderers()
     with page.expect_event("crash"):
-        for process in found:
-            if process["type"] == "renderer":
-                os.kill(process["id"], signal.SIGKILL)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+    # A page that is opened earlier may be given one of the dead, and wait for it for ever.
+    eventually(lambda: not killed & renderers())
+    session.detach()

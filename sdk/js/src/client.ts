@@ -70,11 +70,11 @@ export const isFirst = (): boolean => isFresh;
 
 /** Return what is known of an instance. */
 export const instanceOf = (id: string): Instance =>
-  id == client ? instance : { created: 0, dropped: {}, context: {}, ...quietly(() => JSON.parse(read(instanceKey(id))!)) };
+  id == client ? instance : { created: 1, dropped: {}, context: {}, ...quietly(() => JSON.parse(read(instanceKey(id))!)) };
 
-/** Keep what is known of an instance, for whoever sends its events. */
-export const save = (id = client, found = instance): unknown => store(instanceKey(id), JSON.stringify(found));
-
+/** Keep what is known of an instance that has made events, for whoever sends them. */
+export const save = (id = client, found = instance): unknown =>
+  found.created && store(instanceKey(id), JSON.stringify(found));
 
 /** Count an event that is given up. */
 export const drop = (id: string, reason: string): void => {
@@ -82,6 +82,12 @@ export const drop = (id: string, reason: string): void => {
   found.dropped[reason] = (found.dropped[reason] ?? 0) + 1;
   save(id, found);
   owe();
+};
+
+/** The same, because nobody may be told of it any more. */
+export const giveUp = (key: string): void => {
+  forget(key);
+  drop(clientOf(key), "opted_out");
 };
 
 /** Look up who is here, in a new session if asked; return whether their events may be recorded. */
@@ -171,9 +177,10 @@ export const set = (fields: { [name in keyof EventFields]: EventFields[name] | n
 
 /** Say who is logged in; a `login` when it was somebody else, or nobody. */
 export const identify = (customer_id: string): void => {
-  if (clean(customer_id) != customer_id) return console.warn("sillok: hash the customer_id");
-  if (look() && customer_id != customer) {
-    customer = customer_id;
+  const id = customer_id && String(customer_id);
+  if (clean(id) != id) return console.warn("sillok: hash the customer_id");
+  if (id && look() && id != customer) {
+    customer = id;
     keepSession();
     record("login");
   }
@@ -193,10 +200,7 @@ const choose = (choice: string): void => {
 
 /** Record nothing from now on, and forget what has not been sent. */
 export const optOut = (): void => {
-  for (const key of keys(named("q:"))) {
-    forget(key);
-    drop(clientOf(key), "opted_out");
-  }
+  keys(named("q:")).forEach(giveUp);
   for (const key of ["a", "s", "t"]) remember(key, "");
   state = visitor = "";
   choose("1");

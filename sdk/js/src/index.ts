@@ -10,6 +10,7 @@ export { gzip } from "./gzip";
 export { init } from "./init";
 export { masks } from "./mask";
 export type { Options, Part } from "./options";
+export { network } from "./network";
 export { pages } from "./pages";
 export { requests } from "./requests";
 export { sights } from "./sights";

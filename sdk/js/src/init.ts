@@ -1,12 +1,12 @@
 import { instance } from "./client";
 import { type Options, options } from "./options";
 import { drain, leave, soon } from "./send";
-import { forget, named, quietly } from "./store";
+import { quietly } from "./store";
 
 /** Begin. Later calls do nothing. */
 export const init = (given: Options): void => {
   if (options.key) return;
-  if (!given?.url || !given.key) return console.warn("sillok: init needs url and key");
+  if (!given?.url || !given.key) return console.warn("sillok: init({ url, key })");
   quietly(() => {
     // First, because it throws where there is no page: then nothing is ever recorded.
     instance.context = {
@@ -15,7 +15,6 @@ export const init = (given: Options): void => {
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
       screen_width: screen.width,
       screen_height: screen.height,
-      network_type: (navigator as { connection?: { effectiveType?: string } }).connection?.effectiveType,
       ...given.context,
     };
     for (const name in given) {
@@ -23,14 +22,11 @@ export const init = (given: Options): void => {
       if (value !== undefined) options[name as never] = value as never;
     }
     options.url = options.url.replace(/\/$/, "");
+    options.use?.forEach(quietly);
+    // After the parts: what they record as the page goes goes with it.
     addEventListener("pagehide", leave);
     addEventListener("visibilitychange", drain, true);
-    addEventListener("online", () => {
-      forget(named("w"));
-      soon(0);
-    });
     // Whatever earlier pages left.
     soon(options.flushMs);
-    options.use?.forEach(quietly);
   });
 };

@@ -7,13 +7,14 @@ import { exits } from "./exits";
 import { gzip } from "./gzip";
 import { init as begin } from "./init";
 import { masks } from "./mask";
+import { network } from "./network";
 import type { Options } from "./options";
 import { pages } from "./pages";
 import { requests } from "./requests";
 import { sights } from "./sights";
 import { spill } from "./spill";
 
-const parts = { spill, gzip, bridge, campaigns, pages, clicks, sights, errors, requests, exits };
+const parts = { spill, gzip, network, bridge, campaigns, pages, clicks, sights, errors, requests, exits };
 
 /** What `init` of everything takes: parts are switched off by name, `{ clicks: false }`. */
 export type AutoOptions = Omit<Options, "use"> & { [part in keyof typeof parts]?: boolean };

@@ -4,9 +4,9 @@
  * Only a 200 removes an event. What is sent as a page goes has no answer, and is sent again by the next one; the
  * events keep their ids, so that the collector's processor removes the second.
  */
-import { bytes, client, clientOf, drop, eventKey, instance, instanceKey, instanceOf, save } from "./client";
+import { bytes, client, clientOf, drop, eventKey, giveUp, instanceKey, instanceOf, save } from "./client";
 import { options } from "./options";
-import { forget, keys, named, queue, quietly, read, write } from "./store";
+import { forget, keys, named, queue, quietly, read, recall, write } from "./store";
 
 /** Hands a batch on; says the status, and for how many seconds to wait. 200 is safe, 0 is no answer. */
 export type Transport = (body: string) => Promise<[status: number, retryAfterS?: number]>;
@@ -53,7 +53,10 @@ const post: Transport = async (body) => {
       keepalive: !isPlain && (small?.byteLength ?? bytes(body)) < ROOM,
       signal: AbortSignal.timeout?.(TIMEOUT_MS),
     });
-    isPlain ||= status == 415;
+    if (small && status == 415) {
+      isPlain = true;
+      return post(body);
+    }
     return [status, +headers.get("Retry-After")!];
   } catch {
     // Perhaps the preflight that a compressed body needs did not get through, or the page has other such requests.
@@ -108,10 +111,14 @@ const sendAll = async (): Promise<boolean> => {
     // Another tab was faster, or the overflow has it now.
     while (list[0] && !read(list[0])) list.shift();
     if (!list[0]) {
-      if (instance.created) save();
+      save();
       const [events, instances] = await queue();
       list = events;
       ids = instances.map(clientOf);
+      if (list[0] && recall("o") == "1") {
+        list.splice(0).forEach(giveUp);
+        continue;
+      }
       if (!list[0] && !isOwed) {
         // Nobody needs the memory of instances that have nothing more to say.
         for (const id of told) if (id != client) forget(instanceKey(id));
@@ -133,7 +140,7 @@ const sendAll = async (): Promise<boolean> => {
       const key = list.shift()!;
       forget(key);
       drop(clientOf(key), status == 400 ? "refused" : "too_large");
-    } else if (status != 415) {
+    } else {
       const ms = retryAfterS
         ? retryAfterS * 1e3
         : /40[13]/.test(status + "")
@@ -163,7 +170,7 @@ const batchOf = (list: string[], ids: string[], count: number, size: number): Ba
     const { context, ...figures } = instanceOf(id);
     const { platform, app_version } = context;
     const left = list.filter((key) => key.startsWith(eventKey(id)));
-    const created = Math.max(figures.created, +`0x${left[left.length - 1]?.split(":")[3] ?? 0}`);
+    const created = Math.max(figures.created, parseInt(left[left.length - 1]?.slice(-6)!, 16) || 0);
     return { id, platform, app_version, ...figures, created, pending: left.length };
   });
   const context = { ...instanceOf(id ?? "").context, client_id: id };
@@ -173,7 +180,7 @@ const batchOf = (list: string[], ids: string[], count: number, size: number): Ba
 
 /** Hand what this page has made to the browser, or the app, which outlives it. */
 export const leave = (): void => {
-  if (instance.created) save();
+  save();
   const [count, body] = batchOf(keys(eventKey(client)), [], Infinity, ROOM - ENVELOPE_BYTES);
   if (count && !waitMs()) transport == post ? navigator.sendBeacon(target(), body) : transport(body);
 };
