@@ -11,7 +11,7 @@
 import { options } from "./options";
 
 // Few enough to be listed in a few milliseconds.
-const CHARACTERS_MAX = 1e6;
+const CHARACTERS_MAX = 5e5;
 const YEAR_S = 3e7;
 
 /** Return what `work` returns, or nothing when it throws: storage may be blocked at any access. */
