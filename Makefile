@@ -13,7 +13,8 @@ demo: $(READY) ## the same without a person: simulated visitors, cleaned rows, b
 	$(BIN)/sillok demo
 
 test: check test-js ## every test of every part
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 3 --dist worksteal --ignore tests/browser
+	$(BIN)/pytest --numprocesses 2 tests/browser  # apart: its driver keeps an event loop of its own in the process
 
 test-js: ## the browser SDK's types, sizes, built file and unit tests; npm is needed for these alone
 ifeq ($(shell command -v npm),)
