@@ -42,7 +42,9 @@ def judge(world: World, expected: int) -> None:
     for row in rows:
         by_instance.setdefault(row["client_id"], []).append(row["seq"])
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_instance.values())
-    assert {row["platform"] for row in rows} == {"web"}, "each instance's events came with its own context"
+    assert {row["platform"] for row in rows} == {"web"}
+    told = {(row["client_id"], row["app_version"]) for row in rows}
+    assert len(told) == len(by_instance), "each instance's events came with its own context"
     eventually(
         lambda: world.account().pending == 0 and world.account().created == expected, lambda: repr(world.account())
     )
@@ -113,6 +115,17 @@ def test_two_tabs_send_every_event_once(world: World, context: BrowserContext) -
             page.evaluate(track(30))
     judge(world, 300)
     assert len(world.road.events) < 450
+
+
+def test_a_tab_sends_for_another_as_the_other_would(world: World, context: BrowserContext) -> None:
+    world.site.add("/slow", "<body>", world.script(**QUIET, app_version="2.0", flush_ms=600_000))
+    sender, other = world.open(context), world.open(context, "/slow")
+    for round_ in range(1, 4):
+        other.evaluate(track(5))
+        sender.evaluate(track(5))
+        world.wait_for(10 * round_)
+    judge(world, 30)
+    assert {row["app_version"] for row in world.rows("app_version")} == {None, "2.0"}
 
 
 @pytest.mark.parametrize(

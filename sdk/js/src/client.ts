@@ -70,7 +70,7 @@ export const isFirst = (): boolean => isFresh;
 
 /** Return what is known of an instance. */
 export const instanceOf = (id: string): Instance =>
-  id == client ? instance : { created: 1, dropped: {}, context: {}, ...quietly(() => JSON.parse(read(instanceKey(id))!)) };
+  id == client ? instance : { ...instance, created: 1, dropped: {}, ...quietly(() => JSON.parse(read(instanceKey(id))!)) };
 
 /** Keep what is known of an instance that has made events, for whoever sends them. */
 export const save = (id = client, found = instance): unknown =>
@@ -95,6 +95,7 @@ export const look = (isNew?: boolean): boolean => {
   const now = Date.now();
   if (!isNew && Math.abs(now - looked) < LOOK_MS) return isOn;
   looked = now;
+  read(instanceKey(client)) ?? save();
   const choice = recall("o");
   isOn = !!options.key && (options.consent == false ? choice == "0" : choice != "1");
   if (isOn) {

@@ -22,6 +22,7 @@ const SMALL = 1e3;
 const ENVELOPE_BYTES = 2e3;
 const TIMEOUT_MS = 3e4;
 const REFUSED_MS = 3e5;
+const KNOWN = 9;
 const BACKOFF_MAX_MS = 6e4;
 const WAIT_MAX_MS = 36e5;
 
@@ -120,8 +121,8 @@ const sendAll = async (): Promise<boolean> => {
         continue;
       }
       if (!list[0] && !isOwed) {
-        // Nobody needs the memory of instances that have nothing more to say.
-        for (const id of told) if (id != client) forget(instanceKey(id));
+        // Nobody needs the memory of instances that have nothing more to say; the last few may be other tabs.
+        for (const id of told.slice(0, -KNOWN)) forget(instanceKey(id));
         return true;
       }
     }

@@ -74,10 +74,7 @@ export const keys = (begin: string): string[] =>
 
 /** Return the keys of waiting events and of instances; when no event waits, some that did not fit are fetched first. */
 export const queue = async (): Promise<[events: string[], instances: string[]]> => {
-  const list = (): [string[], string[]] => {
-    const all = keys(named(""));
-    return [all.filter((key) => key.startsWith(named("q:"))), all.filter((key) => key.startsWith(named("c:")))];
-  };
+  const list = (): [string[], string[]] => [keys(named("q:")), keys(named("c:"))];
   const found = list();
   if (found[0][0]) return found;
   held = 0;

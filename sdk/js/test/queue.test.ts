@@ -147,7 +147,41 @@ it("sends what an instance that is gone has left, as its own, and tells of it un
   const adopted = sent.filter((body) => body.context["client_id"] == id);
   expect(adopted[adopted.length - 1]!.context["app_version"]).toBe("1.0");
   expect(adopted[adopted.length - 1]!.clients.find((client) => client.id == id)).toMatchObject({ created: 3, pending: 3, app_version: "1.0" });
-  expect(Object.keys(localStorage).filter((name) => name.includes(`:c:${id}`))).toEqual([]);
+});
+
+it("sends what another tab records later with that tab's own context", async () => {
+  const other = await load({ context: { app_version: "1.0" }, flushMs: 60_000 });
+  other.track("a");
+  const id = waiting()[0]!.split(":")[2];
+  const ours = await load({ context: { app_version: "2.0" } });
+  for (const later of [0, 1, 2]) {
+    other.track("later", { props: { later } });
+    ours.track("b");
+    await pass(5_000);
+  }
+  const contexts = sent.filter((body) => body.context["client_id"] == id).map((body) => body.context["app_version"]);
+  expect(contexts).toEqual(["1.0", "1.0", "1.0"]);
+});
+
+it("remembers the last instances alone, and one that is still there makes itself known again", async () => {
+  const other = await load({ context: { app_version: "1.0" }, flushMs: 9e9 });
+  other.track("a");
+  const id = waiting()[0]!.split(":")[2]!;
+  const known = () => Object.keys(localStorage).filter((key) => key.startsWith("sillok:c:"));
+  let ours = other;
+  for (let i = 0; i < 12; i++) {
+    ours = await load({ context: { app_version: "2.0" } });
+    ours.track("b");
+    await pass(3_000);
+  }
+  expect(known().length).toBeLessThanOrEqual(10);
+  expect(known().some((key) => key.endsWith(id))).toBe(false);
+  other.track("later");
+  ours.track("b");
+  await pass(3_000);
+  const last = sent.filter((body) => body.context["client_id"] == id).pop()!;
+  expect(last.events[0]).toMatchObject({ event_name: "later", seq: 2 });
+  expect(last.context["app_version"]).toBe("1.0");
 });
 
 it("keeps events in memory when storage takes none, up to a number, and counts what is beyond", async () => {
