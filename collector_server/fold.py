@@ -17,7 +17,7 @@ _DOTS: Final = "·•‧∙⋅・･ㆍ．。｡﹒"  # noqa: RUF001 - that they
 _DASHES: Final = "−\u00ad˗⁃─━ーｰㅡ"  # noqa: RUF001
 _BLANKS: Final = "\u200b\u200c\u200d\u2060\ufeff"
 _ATS: Final = "＠﹫"  # noqa: RUF001
-_PLUSES: Final = "＋﹢"  # noqa: RUF001
+PLUSES: Final = "＋﹢"  # noqa: RUF001
 # Round an area code: 02)123-4567.
 _BRACKETS: Final = {"（": "(", "﹙": "(", "）": ")", "﹚": ")"}  # noqa: RUF001
 # Beyond lie ideographs and private characters: no digit, dash or space.
@@ -32,7 +32,7 @@ def _folded() -> tuple[dict[str, str], dict[str, str]]:
         **dict.fromkeys(_DOTS, "."),
         **dict.fromkeys(_DASHES, "-"),
         **dict.fromkeys(_BLANKS, " "),
-        **dict.fromkeys(_PLUSES, "+"),
+        **dict.fromkeys(PLUSES, "+"),
         **_BRACKETS,
     }
     for char in map(chr, range(0x80, _LAST + 1)):

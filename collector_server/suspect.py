@@ -11,7 +11,7 @@ from typing import Final
 
 import re2
 
-from collector_server.fold import SEPARATORS, SIGNS, char_class
+from collector_server.fold import PLUSES, SEPARATORS, SIGNS, char_class
 from collector_server.personal import CARD_START, PHONE, RESIDENT, UUID, is_near_epoch
 
 _ODD: Final = char_class(SEPARATORS)
@@ -26,6 +26,8 @@ _SUSPECT: Final = (
     # An odd separator between digits, as the parts of a number are long: not 10:00 to 15:30, nor 10 to 20 per cent.
     rf"|[0-9]{_BETWEEN}{{0,3}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{3}}|(?:82|0\)){_BETWEEN}{{0,2}}{_ODD}"
     rf"|[0-9]{{4}}{_BETWEEN}{{0,2}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{2}}"
+    # Only behind a plus is a number with an area code one from abroad.
+    rf"|{char_class(PLUSES)}82"
     rf"|{RESIDENT}|[^0-9](?:{CARD_START})|{PHONE}"
     # Encoded: digits, letters and signs that nobody need encode, and every lead byte but those of Hangul and
     # ideographs. A blank only beside digits.

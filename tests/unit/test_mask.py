@@ -374,6 +374,7 @@ TEXT = st.lists(st.one_of(PERSONAL_NUMBER, LOOKALIKE, GLUE), min_size=1, max_siz
 @example("4111-1801011234567")
 @example("010)–0000000")
 @example("+82(0)–10-1234-5678")
+@example("＋82 2-000-0000")
 def test_whatever_would_be_masked_makes_its_body_suspicious(text):
     """Else an event would be masked or not by the company it keeps, and a second try would be another event."""
     if MASKER.text(text) != text:
