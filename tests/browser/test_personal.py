@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.browser.conftest import World, eventually
+from tests.browser.conftest import World, eventually, ready
 
 # What stands on the control, what of it may not leave, and what is told instead.
 CLICKS = [
@@ -107,3 +107,30 @@ def test_opting_out_forgets_what_waits_and_says_how_much(world: World) -> None:
     assert world.road.events == []
     eventually(lambda: bool(world.rows("seq")) or world.road.bodies[-1]["clients"][0]["dropped"] == {"opted_out": 7})
     assert world.road.bodies[-1]["clients"][0]["created"] == 7
+
+
+def test_sub_domains_share_visitor_session_customer_and_choice(world: World) -> None:
+    """With `cookieDomain` a visitor of two hosts is one; without it they are two."""
+    port = world.site.url.rpartition(":")[2]
+    world.site.add("/shared", "<body>", world.script(cookie_domain="firm.localhost", pages="false", exits="false"))
+    world.site.add("/apart", "<body>", world.script(pages="false", exits="false"))
+    context = world.visitor()
+    page = context.new_page()
+
+    def visit(host: str, path: str, call: str) -> None:
+        page.goto(f"http://{host}.firm.localhost:{port}{path}")
+        ready(page)
+        page.evaluate(call)
+
+    visit("www", "/shared", "sillok.identify('c-1')")
+    visit("trade", "/shared", "sillok.track('one')")
+    world.wait_for(2)
+    visit("trade", "/shared", "sillok.optOut()")
+    visit("www", "/shared", "sillok.track('unseen')")
+    visit("www", "/apart", "sillok.track('two')")
+    visit("trade", "/apart", "sillok.track('three')")
+    rows = {row["event_name"] or row["event_type"]: row for row in world.wait_for(4)}
+    assert set(rows) == {"login", "one", "two", "three"}
+    for column in ("anonymous_id", "session_id", "customer_id"):
+        assert rows["login"][column] == rows["one"][column] != rows["two"][column]
+    assert rows["two"]["anonymous_id"] != rows["three"]["anonymous_id"]

@@ -95,7 +95,6 @@ export const look = (isNew?: boolean): boolean => {
   const now = Date.now();
   if (!isNew && Math.abs(now - looked) < LOOK_MS) return isOn;
   looked = now;
-  read(instanceKey(client)) ?? save();
   const choice = recall("o");
   isOn = !!options.key && (options.consent == false ? choice == "0" : choice != "1");
   if (isOn) {
@@ -150,7 +149,8 @@ export const record = (event_type: EventType, fields?: EventFields, event_name?:
     for (const hook of hooks) added = hook(event_type) ?? added;
     isFresh = false;
     const seq = ++instance.created;
-    if (seq == 1) save();
+    // At the first event; and later if it was forgotten meanwhile.
+    read(instanceKey(client)) ?? save();
     const event_id = uuid(seq);
     try {
       const {

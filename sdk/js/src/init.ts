@@ -6,7 +6,7 @@ import { quietly } from "./store";
 /** Begin. Later calls do nothing. */
 export const init = (given: Options): void => {
   if (options.key) return;
-  if (!given?.url || !given.key) return console.warn("sillok: init({ url, key })");
+  if (!given?.url || !given.key) return console.warn("sillok: no url or key");
   quietly(() => {
     // First, because it throws where there is no page: then nothing is ever recorded.
     instance.context = {
@@ -17,10 +17,7 @@ export const init = (given: Options): void => {
       screen_height: screen.height,
       ...given.context,
     };
-    for (const name in given) {
-      const value = given[name as keyof Options];
-      if (value !== undefined) options[name as never] = value as never;
-    }
+    for (const name in given) options[name as never] = (given[name as never] ?? options[name as never]) as never;
     options.url = options.url.replace(/\/$/, "");
     options.use?.forEach(quietly);
     // After the parts: what they record as the page goes goes with it.

@@ -144,10 +144,10 @@ const sendAll = async (): Promise<boolean> => {
     } else {
       const ms = retryAfterS
         ? retryAfterS * 1e3
-        : /40[13]/.test(status + "")
+        : /40[13]/.test(status as never)
           ? REFUSED_MS
           : Math.min(BACKOFF_MAX_MS, 1e3 * 2 ** failures++);
-      write(named("w"), Date.now() + Math.min(ms * (1 + Math.random() / 4), WAIT_MAX_MS) + "");
+      write(named("w"), (Date.now() + Math.min(ms * (1 + Math.random() / 4), WAIT_MAX_MS)) as never);
     }
   }
 };
@@ -170,11 +170,12 @@ const batchOf = (list: string[], ids: string[], count: number, size: number): Ba
   const clients = [...new Set(ids.concat(id ?? []))].map((id) => {
     const { context, ...figures } = instanceOf(id);
     const { platform, app_version } = context;
-    const left = list.filter((key) => key.startsWith(eventKey(id)));
+    const begin = eventKey(id);
+    const left = list.filter((key) => key.startsWith(begin));
     const created = Math.max(figures.created, parseInt(left[left.length - 1]?.slice(-6)!, 16) || 0);
     return { id, platform, app_version, ...figures, created, pending: left.length };
   });
-  const context = { ...instanceOf(id ?? "").context, client_id: id };
+  const context = { ...instanceOf(id!).context, client_id: id };
   const head = JSON.stringify({ sent_at: Date.now(), clients, context });
   return [values.length, `${head.slice(0, -1)},"events":[${values.join()}]}`];
 };

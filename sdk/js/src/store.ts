@@ -63,14 +63,14 @@ export const forget = (key: string): void => {
 /** Keep an event; return whether there was room. */
 export const keep = (key: string, value: string): unknown =>
   ((held += value.length) < CHARACTERS_MAX && write(key, value)) ||
-  (memory.size > options.queueMax ? !memory.delete(key) : (overflow?.put(key, value), load(key, value)));
+  (load(key, value), memory.size > options.queueMax ? !memory.delete(key) : (overflow?.put(key, value), key));
 
 export const load = (key: string, value: string): unknown => memory.set(key, value);
 export const unload = (key: string): unknown => memory.delete(key);
 
-/** Return every key that begins so, in order. */
+/** Return every key that begins so, in order. `Object.keys` would look at every value. */
 export const keys = (begin: string): string[] =>
-  [...memory.keys(), ...Object.keys(disk ?? {})].filter((key) => key.startsWith(begin)).sort();
+  [...memory.keys(), ...Object.getOwnPropertyNames(disk ?? {})].filter((key) => key.startsWith(begin)).sort();
 
 /** Return the keys of waiting events and of instances; when no event waits, some that did not fit are fetched first. */
 export const queue = async (): Promise<[events: string[], instances: string[]]> => {

@@ -197,6 +197,19 @@ it("keeps events in memory when storage takes none, up to a number, and counts w
   expect(arrived).toBeGreaterThan(20);
 });
 
+it("counts what is beyond also where storage would take it, but has had its share", async () => {
+  const { track } = await load({ queueMax: 30 });
+  answers = [[503]];
+  for (let i = 0; i < 700; i++) track("a", { props: { text: "x".repeat(1_000) } });
+  await pass(60_000);
+  expect(waiting()).toEqual([]);
+  const arrived = new Set(sent.slice(1).flatMap((body) => body.events.map((event) => event["event_id"]))).size;
+  const { created, dropped } = sent[sent.length - 1]!.clients[0]!;
+  expect(created).toBe(700);
+  expect(dropped["queue_full"]).toBeGreaterThan(100);
+  expect(arrived + dropped["queue_full"]!).toBe(700);
+});
+
 it("numbers every event, whatever it holds, and what it cannot hold is trimmed and marked", async () => {
   const { track } = await load();
   const circle: { own?: object } = {};
