@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from sillok_sdk import lifecycle
 from sillok_sdk.encode import encode
 from sillok_sdk.errors import FieldError
-from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, CustomFields, EventFields, checked
+from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, ContextFields, CustomFields, EventFields, checked
 from sillok_sdk.ids import Ids
 from sillok_sdk.queue import Queue
+from sillok_sdk.scope import Block, Scope
 from sillok_sdk.sender import Sender
 from sillok_sdk.settings import Settings, checked_settings, checked_write_key
 from sillok_sdk.transport import HttpTransport, Transport
-from sillok_sdk.wire import SDK, Envelope, context_members
+from sillok_sdk.wire import SDK, Envelope
 
 if TYPE_CHECKING:
     import ssl
@@ -81,7 +83,9 @@ class Client:
         self._url = url
         self._transport = HttpTransport(url, ssl_context) if transport is None else transport
         checked("Client", {"context": context}, EVENT_KINDS)
-        self._context = _merged({"platform": "server"}, context or {})
+        self._context = {"platform": "server", **checked("context", dict(context or {}), CONTEXT_KINDS)}
+        self._own_scope = Scope(self._context, {})
+        self._scope: ContextVar[Scope | None] = ContextVar("sillok_scope", default=None)
         self._thread: threading.Thread | None = None
         self._begin()
         lifecycle.opened(self)
@@ -138,6 +142,39 @@ class Client:
         named["event_name"] = event_name
         return self._add("custom", cast("EventFields", named))
 
+    def context(self, **fields: Unpack[ContextFields]) -> Block:
+        """Lay fields under every event made in this `with` block, in this thread or task.
+
+            with sillok.context(session_id=session, ip=request.remote_addr, user_agent=agent):
+                sillok.page_view(page_code="M0301")
+
+        `ip` and `user_agent` are those of a request that is relayed, honoured for keys of kind `server`.
+        Raises `FieldError`.
+        """
+        return Block(self._scope, self._here().within(fields))
+
+    def identify(self, customer_id: str) -> str:
+        """Say who is logged in, for this block of `context`, or for the client where there is none.
+
+        Records a `login` and returns its id when it was somebody else; otherwise returns an empty text.
+        """
+        if not isinstance(customer_id, str):
+            raise FieldError(f"identify: customer_id must be str, not {type(customer_id).__name__}")
+        fields = self._here().fields
+        if fields.get("customer_id") == customer_id:
+            return ""
+        fields["customer_id"] = customer_id
+        return self.login()
+
+    def reset(self) -> str:
+        """Say that nobody is logged in any more; records a `logout`, and returns its id, when somebody was."""
+        fields = self._here().fields
+        if "customer_id" not in fields:
+            return ""
+        event_id = self.logout()
+        del fields["customer_id"]
+        return event_id
+
     def flush(self, timeout_ms: int | None = None) -> bool:
         """Wait until every event made so far is acknowledged or dropped; `False` if time ran out first."""
         return self._queue.flush(None if timeout_ms is None else timeout_ms / 1000)
@@ -185,7 +222,6 @@ class Client:
 
     def _begin(self) -> None:
         """Make all that belongs to one instance: its ids, its queue, its sender, no thread yet."""
-        self._context_members = context_members(self._context)
         self._ids = Ids()
         self._queue = Queue(self._settings)
         envelope = Envelope(self._ids.new(), self._context)
@@ -194,19 +230,24 @@ class Client:
         self._starting = threading.Lock()
         self._closing = threading.Lock()
 
+    def _here(self) -> Scope:
+        return self._scope.get() or self._own_scope
+
     def _add(self, event_type: str, given: EventFields) -> str:
         fields = checked(event_type, cast("dict[str, Any]", given), EVENT_KINDS)
         context = fields.pop("context", None)
-        members = self._context_members
+        scope = self._here()
         if context is not None:
-            members = context_members(_merged(self._context, context))
+            scope = scope.within(context)
+        if scope.fields:
+            fields = {**scope.fields, **fields}
         event_id: str | None = fields.get("event_id")
         if event_id is None:
             event_id = fields["event_id"] = self._ids.new()
         if "time" not in fields:
             fields["time"] = time.time_ns() // 1_000_000
         fields["event_type"] = event_type
-        self._queue.add(members, encode(fields)[1:])
+        self._queue.add(scope.members, encode(fields)[1:])
         if self._thread is None:
             self._start()
         return event_id
@@ -223,10 +264,6 @@ class Client:
                 return
             self._thread = thread
             lifecycle.close_at_child_exit()
-
-
-def _merged(base: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    return {**base, **checked("context", dict(context), CONTEXT_KINDS)}
 
 
 def _headers(write_key: str) -> dict[str, str]:
