@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from sillok_sdk import lifecycle
-from sillok_sdk.encode import encode
-from sillok_sdk.errors import FieldError
+from sillok_sdk.errors import FieldError, SettingError
 from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, ContextFields, CustomFields, EventFields, checked
 from sillok_sdk.ids import Ids
+from sillok_sdk.instance import Heirs, Instance, Turns, described
 from sillok_sdk.queue import Queue
 from sillok_sdk.scope import Block, Scope
-from sillok_sdk.sender import Sender
 from sillok_sdk.settings import Settings, checked_settings, checked_write_key
 from sillok_sdk.transport import HttpTransport, Transport
+from sillok_sdk.trouble import Troubles
 from sillok_sdk.wire import SDK, Envelope
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
-
-# Of the time that close() has, kept back for the report of what was given up.
-_REPORT_SHARE = 0.1
 
 
 class Client:
@@ -56,13 +54,18 @@ class Client:
         retry_first_ms: int = 500,
         retry_max_ms: int = 30_000,
         refused_retry_ms: int = 60_000,
+        on_full: str = "drop_new",
+        folder: str | os.PathLike[str] | None = None,
+        journal_bytes_max: int = 64 * 1024 * 1024,
         ssl_context: ssl.SSLContext | None = None,
         transport: Transport | None = None,
     ) -> None:
         """Build a client; no connection is made and no thread started before the first event.
 
-        `sillok_sdk.settings.Settings` says what each number costs. `transport` replaces HTTP; `url` is
-        then only a name. Raises `SettingError`, or `FieldError` for an unknown key of `context`.
+        `sillok_sdk.settings.Settings` says what each costs. With a `folder` an event is in a file there before its
+        call returns, and what a killed process left is sent by the next one that uses the folder. `transport`
+        replaces HTTP; `url` is then only a name. Raises `SettingError`, or `FieldError` for an unknown key of
+        `context`.
         """
         self._settings = checked_settings(
             Settings(
@@ -77,16 +80,19 @@ class Client:
                 retry_first_ms=retry_first_ms,
                 retry_max_ms=retry_max_ms,
                 refused_retry_ms=refused_retry_ms,
+                on_full=on_full,
+                folder=None if folder is None else os.fspath(folder),
+                journal_bytes_max=journal_bytes_max,
             )
         )
         self._headers = _headers(write_key)
         self._url = url
-        self._transport = HttpTransport(url, ssl_context) if transport is None else transport
+        self._http = HttpTransport(url, ssl_context) if transport is None else transport
         checked("Client", {"context": context}, EVENT_KINDS)
         self._context = {"platform": "server", **checked("context", dict(context or {}), CONTEXT_KINDS)}
         self._own_scope = Scope(self._context, {})
         self._scope: ContextVar[Scope | None] = ContextVar("sillok_scope", default=None)
-        self._thread: threading.Thread | None = None
+        self._instances: list[Instance] = []
         self._begin()
         lifecycle.opened(self)
 
@@ -177,37 +183,48 @@ class Client:
 
     def flush(self, timeout_ms: int | None = None) -> bool:
         """Wait until every event made so far is acknowledged or dropped; `False` if time ran out first."""
-        return self._queue.flush(None if timeout_ms is None else timeout_ms / 1000)
+        deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+        return all(
+            instance.queue.flush(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            for instance in self._instances
+        )
 
     def close(self, timeout_ms: int | None = None) -> bool:
         """Send what waits and the last report, then stop; `True` if nothing had to be given up.
 
         Events that cannot be sent in time (default `close_timeout_ms`) are given up and counted as
-        `closed`, as is every event made afterwards. Also called when the process exits.
+        `closed`, as is every event made afterwards; those in a folder wait there for the next process. Also
+        called when the process exits.
         """
         timeout_s = (self._settings.close_timeout_ms if timeout_ms is None else timeout_ms) / 1000
+        ends = time.monotonic() + timeout_s
         with self._closing:
-            with self._starting:  # no thread begins once the queue is closed
-                self._queue.close(time.monotonic() + timeout_s * (1 - _REPORT_SHARE))
-            if self._thread is None:
-                self._sender.run()
-            else:
-                self._thread.join(timeout_s)
-            if self._thread is not None and self._thread.is_alive():
-                self._queue.give_up()  # its one request is still out; what the answer settles stays exact
-            else:
-                self._thread = None
+            for instance in self._instances:
+                instance.stop(timeout_s)
+            if self._heirs is not None:
+                self._heirs.stop(timeout_s)
+            ended = [instance.end(max(0.0, ends - time.monotonic())) for instance in self._instances]
+            if all(ended):
                 self._transport.close()
+            self._is_started = False
         lifecycle.closed(self)
-        figures = self._queue.figures()
-        return not figures.pending and not figures.dropped.get("closed")
+        figures = [instance.queue.figures() for instance in self._instances]
+        return not any(each.pending or each.dropped.get("closed") for each in figures)
 
     def begin_again(self) -> None:
         """Start afresh in a forked child; the pending events stay the parent's."""
         was_closing = self._queue.closing
-        self._begin()
+        for instance in self._instances:
+            instance.queue.abandon()
+        try:
+            self._begin()
+        except Exception as error:  # noqa: BLE001  a fork must not fail for want of a disk
+            Troubles().tell("not_durable", f"{type(error).__name__} for the folder; this process queues in memory")
+            self._settings = self._settings._replace(folder=None, on_full="drop_new")
+            self._begin()
         if was_closing:
-            self._queue.close(0.0)
+            for instance in self._instances:
+                instance.queue.close(0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -223,12 +240,37 @@ class Client:
     def _begin(self) -> None:
         """Make all that belongs to one instance: its ids, its queue, its sender, no thread yet."""
         self._ids = Ids()
-        self._queue = Queue(self._settings)
-        envelope = Envelope(self._ids.new(), self._context)
-        self._sender = Sender(self._queue, envelope, self._transport, self._headers, self._settings)
-        self._thread = None
-        self._starting = threading.Lock()
+        # A lock that a parent's thread held at the fork would stay locked.
+        self._transport = self._http if self._settings.folder is None else Turns(self._http)
         self._closing = threading.Lock()
+        self._is_started = False
+        self._heirs: Heirs | None = None
+        is_spilling = self._settings.on_full == "spill"
+        self._instances = [self._instance(is_durable=self._settings.folder is not None and not is_spilling)]
+        if is_spilling:
+            self._instances.append(self._instance(is_durable=True))
+        self._queue = self._instances[0].queue
+        self._overflow = self._instances[-1].queue
+
+    def _instance(self, *, is_durable: bool) -> Instance:
+        client_id = self._ids.new()
+        queue = self._durable_queue(client_id) if is_durable else Queue(self._settings)
+        envelope = Envelope(client_id, self._context)
+        return Instance(queue, envelope, self._transport, self._headers, self._settings)
+
+    def _durable_queue(self, client_id: str) -> Queue:
+        from sillok_sdk.durable import DurableQueue  # noqa: PLC0415  importing the package stays cheap
+        from sillok_sdk.journal import Journal  # noqa: PLC0415
+
+        settings = self._settings
+        if settings.on_full == "spill":
+            settings = settings._replace(on_full="drop_new")
+        folder = str(settings.folder)
+        try:
+            told = described(client_id, self._context)
+            return DurableQueue(settings, Journal.create(folder, client_id, settings.journal_bytes_max, told))
+        except OSError as error:
+            raise SettingError(f"folder: no journal can be made in {folder}: {error.strerror}") from error
 
     def _here(self) -> Scope:
         return self._scope.get() or self._own_scope
@@ -247,23 +289,23 @@ class Client:
         if "time" not in fields:
             fields["time"] = time.time_ns() // 1_000_000
         fields["event_type"] = event_type
-        self._queue.add(scope.members, encode(fields)[1:])
-        if self._thread is None:
+        if not self._queue.put(scope.members, fields):
+            self._overflow.put(scope.members, fields)
+        if not self._is_started:
             self._start()
         return event_id
 
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is not None or self._queue.closing:
-                lifecycle.opened(self)  # closed already: the exit still has this drop to report
-                return
-            thread = threading.Thread(target=self._sender.run, name="sillok-sdk-sender", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is shutting down: close() will send instead
-                return
-            self._thread = thread
+        if self._queue.closing:
+            lifecycle.opened(self)  # closed already: the exit still has this drop to report
+            return
+        started = [instance.start() for instance in self._instances]
+        if all(started):
+            self._is_started = True
             lifecycle.close_at_child_exit()
+            if self._settings.folder is not None:
+                self._heirs = Heirs(self._transport, self._headers, self._settings)
+                self._heirs.start()
 
 
 def _headers(write_key: str) -> dict[str, str]:

@@ -17,7 +17,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sillok_sdk.encode import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,20 +27,36 @@ if TYPE_CHECKING:
     from sillok_sdk.settings import Settings
 
 
+# What the seq adds to an event's text.
+_SEQ_BYTES_MAX = 32
+
+
 class Batch:
     """Encoded events of one context; without events it stands for a report alone.
 
     `in_doubt`: it was tried and no answer says what became of it, so the collector may have its events.
+    `ends`: where each event ends in the journal; empty where there is none.
     """
 
-    __slots__ = ("bytes", "context", "due", "events", "in_doubt")
+    __slots__ = ("bytes", "context", "due", "ends", "events", "in_doubt")
 
-    def __init__(self, context: bytes, due: float, events: list[bytes] | None = None) -> None:
+    def __init__(
+        self, context: bytes, due: float, events: list[bytes] | None = None, ends: list[int] | None = None
+    ) -> None:
         self.context = context
         self.due = due
         self.events: list[bytes] = [] if events is None else events
+        self.ends: list[int] = [] if ends is None else ends
         self.bytes = sum(map(len, self.events))
         self.in_doubt = False
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Return the two halves, as much in doubt as the whole."""
+        middle = len(self.events) // 2
+        first = Batch(self.context, self.due, self.events[:middle], self.ends[:middle])
+        second = Batch(self.context, self.due, self.events[middle:], self.ends[middle:])
+        first.in_doubt = second.in_doubt = self.in_doubt
+        return first, second
 
 
 class Figures(NamedTuple):
@@ -58,6 +76,7 @@ class Queue:
         self._events_max = settings.queue_events_max
         self._bytes_max = settings.queue_bytes_max
         self._interval = settings.flush_interval_ms / 1000
+        self._on_full = settings.on_full
         self._clock = clock
         self._lock = threading.RLock()  # a signal handler may track while the main thread does
         self._wake = threading.Condition(self._lock)  # the sender waits on it
@@ -81,19 +100,27 @@ class Queue:
 
     # --- the callers' side
 
-    def add(self, context: bytes, members: bytes) -> None:
-        """Give the event its seq and keep it, or count it as dropped."""
+    def put(self, context: bytes, fields: dict[str, Any]) -> bool:
+        """Keep the event, or count it as dropped; `False`, uncounted, when it is to go elsewhere (`spill`)."""
+        return self.add(context, encode(fields)[1:])
+
+    def add(self, context: bytes, members: bytes) -> bool:
+        """Give the event its seq and keep it: the same, of an encoded event without its brace."""
         with self._lock:
+            if self._on_full != "drop_new" and not self._closing and self._is_full(len(members)):
+                if self._on_full == "spill":
+                    return False
+                self._settled.wait_for(lambda: self._closing or not self._is_full(len(members)))
             self._created = seq = self._created + 1
             self._pending += 1
             if self._closing:
                 self._drop("closed", 1)
-                return
+                return True
             event = b'{"seq":%d,%b' % (seq, members)
             size = len(event)
             if self._pending > self._events_max or self._bytes + size > self._bytes_max:
                 self._drop("queue_full", 1)
-                return
+                return True
             self._bytes += size
             batch = self._open.get(context)
             if batch is not None and batch.bytes + size > self._batch_bytes:
@@ -107,6 +134,7 @@ class Queue:
             batch.bytes += size
             if len(batch.events) >= self._batch_events or batch.bytes >= self._batch_bytes:
                 self._cut_batch(batch)
+            return True
 
     def flush(self, timeout_s: float | None) -> bool:
         """Cut everything and wait until it is settled; `False` if that took too long."""
@@ -123,6 +151,13 @@ class Queue:
             self._last_report_tried = False
             self._cut_all()
             self._wake.notify()
+            self._settled.notify_all()  # whoever waits for room need not
+
+    def let_go(self) -> None:
+        """Let go of what holds more than memory, at the end."""
+
+    def abandon(self) -> None:
+        """Leave it to the parent, in a forked child."""
 
     def give_up(self) -> None:
         """Drop what waits, but for a batch that is with the transport: its answer decides."""
@@ -190,11 +225,8 @@ class Queue:
         """Put the two halves in the place of the batch."""
         with self._lock:
             self._remove(batch)
-            middle = len(batch.events) // 2
-            for half in (batch.events[middle:], batch.events[:middle]):
-                part = Batch(batch.context, batch.due, half)
-                part.in_doubt = batch.in_doubt
-                self._cut.appendleft(part)
+            for half in reversed(batch.halves()):
+                self._cut.appendleft(half)
             self._bytes += batch.bytes
             self._end_try()
 
@@ -245,6 +277,12 @@ class Queue:
             return False
         self._last_report_tried = self._gave_up
         return figures != self._reported
+
+    def _is_full(self, size: int) -> bool:
+        """Whether an event of this size has to wait. One that never fits has not."""
+        size += _SEQ_BYTES_MAX
+        is_full = self._pending >= self._events_max or self._bytes + size > self._bytes_max
+        return is_full and size <= self._bytes_max
 
     def _cut_batch(self, batch: Batch) -> None:
         del self._open[batch.context]

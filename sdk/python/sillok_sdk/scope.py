@@ -6,7 +6,6 @@ A `with client.context(...)` block is a scope; where there is none, the client's
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from sillok_sdk.fields import CONTEXT_KINDS, checked
@@ -14,7 +13,7 @@ from sillok_sdk.wire import context_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextvars import Token
+    from contextvars import ContextVar, Token
     from types import TracebackType
 
 # An event cannot carry these itself. All else goes with the event, so that many visitors share a batch.

@@ -8,6 +8,7 @@ from sillok_sdk.errors import SettingError
 
 BATCH_EVENTS_MAX = 1_000  # the collector answers 413 above it
 BATCH_BYTES_MAX = 8 * 1024 * 1024  # the collector answers 413 above it, decompressed
+ON_FULL = ("drop_new", "block", "spill")
 
 
 class Settings(NamedTuple):
@@ -35,12 +36,19 @@ class Settings(NamedTuple):
     """Ceiling of all such pauses. Longer finds out later that the collector is back."""
     refused_retry_ms: int
     """Pause after 401 or 403. Shorter knocks more often; longer notices a corrected key later."""
+    on_full: str = "drop_new"
+    """`drop_new` counts what does not fit; `block` holds the caller up until there is room, however long;
+    `spill` lets it go on to the folder's journal."""
+    folder: str | None = None
+    """Where the durable queue is. Without it a killed process loses what waits, and the books say how much."""
+    journal_bytes_max: int = 64 * 1024 * 1024
+    """Size of a process's file in the folder, all of it taken at once: about 200,000 events."""
 
 
 def checked_settings(settings: Settings) -> Settings:
     """Return the settings, or raise `SettingError` naming the first that cannot work."""
     for name, value in settings._asdict().items():
-        if name == "gzip_bytes_min" and value is None:
+        if name in ("on_full", "folder") or (name == "gzip_bytes_min" and value is None):
             continue
         if type(value) is not int or value < (0 if name == "gzip_bytes_min" else 1):
             raise SettingError(f"{name} must be a positive whole number")
@@ -48,6 +56,10 @@ def checked_settings(settings: Settings) -> Settings:
         raise SettingError(f"batch_events must be at most {BATCH_EVENTS_MAX}: the collector takes no more")
     if settings.batch_bytes > BATCH_BYTES_MAX:
         raise SettingError(f"batch_bytes must be at most {BATCH_BYTES_MAX}: the collector takes no more")
+    if settings.on_full not in ON_FULL:
+        raise SettingError(f"on_full must be one of {', '.join(ON_FULL)}")
+    if settings.on_full == "spill" and settings.folder is None:
+        raise SettingError("on_full: spill needs a folder to spill to")
     return settings
 
 
