@@ -13,7 +13,7 @@ from sillok_sdk.errors import FieldError, SettingError
 from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, ContextFields, CustomFields, EventFields, checked
 from sillok_sdk.ids import Ids
 from sillok_sdk.instance import Heirs, Instance, Turns, described
-from sillok_sdk.queue import Queue
+from sillok_sdk.queue import Figures, Queue
 from sillok_sdk.scope import Block, Scope
 from sillok_sdk.settings import Settings, checked_settings, checked_write_key
 from sillok_sdk.transport import HttpTransport, Transport
@@ -208,8 +208,17 @@ class Client:
                 self._transport.close()
             self._is_started = False
         lifecycle.closed(self)
-        figures = [instance.queue.figures() for instance in self._instances]
-        return not any(each.pending or each.dropped.get("closed") for each in figures)
+        figures = self.figures()
+        return not figures.pending and not figures.dropped.get("closed")
+
+    def figures(self) -> Figures:
+        """Return the account as it stands: events `created`, `pending`, and `dropped` by reason."""
+        each = [instance.queue.figures() for instance in self._instances]
+        dropped: dict[str, int] = {}
+        for figures in each:
+            for reason, count in figures.dropped.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        return Figures(sum(f.created for f in each), sum(f.pending for f in each), dropped)
 
     def begin_again(self) -> None:
         """Start afresh in a forked child; the pending events stay the parent's."""
