@@ -259,6 +259,7 @@ class Client:
         if is_spilling:
             self._instances.append(self._instance(is_durable=True))
         self._queue = self._instances[0].queue
+        self._put = self._queue.put
         self._overflow = self._instances[-1].queue
 
     def _instance(self, *, is_durable: bool) -> Instance:
@@ -284,21 +285,21 @@ class Client:
     def _here(self) -> Scope:
         return self._scope.get() or self._own_scope
 
-    def _add(self, event_type: str, given: EventFields) -> str:
-        fields = checked(event_type, cast("dict[str, Any]", given), EVENT_KINDS)
-        context = fields.pop("context", None)
-        scope = self._here()
-        if context is not None:
-            scope = scope.within(context)
+    def _add(self, event_type: str, given: Any) -> str:
+        fields = checked(event_type, given, EVENT_KINDS)
+        scope = self._scope.get() or self._own_scope
+        if "context" in fields:
+            scope = scope.within(fields.pop("context"))
         if scope.fields:
             fields = {**scope.fields, **fields}
+        ms = time.time_ns() // 1_000_000
         event_id: str | None = fields.get("event_id")
         if event_id is None:
-            event_id = fields["event_id"] = self._ids.new()
+            event_id = fields["event_id"] = self._ids.new(ms)
         if "time" not in fields:
-            fields["time"] = time.time_ns() // 1_000_000
+            fields["time"] = ms
         fields["event_type"] = event_type
-        if not self._queue.put(scope.members, fields):
+        if not self._put(scope.members, fields):
             self._overflow.put(scope.members, fields)
         if not self._is_started:
             self._start()

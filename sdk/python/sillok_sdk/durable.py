@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sillok_sdk.settings import Settings
 
 # Understood by every Python that is supported, whichever wrote the journal.
-_MARSHAL_VERSION = 2
+_MARSHAL_VERSION = 4
 _NEVER = float("inf")
 
 
@@ -41,6 +41,7 @@ class DurableQueue(Queue):
     ) -> None:
         super().__init__(settings, clock)
         self._journal = journal
+        self._append = journal.append
         self._is_orphan = is_orphan
         self._is_held = True
         self._position = journal.head  # where the next batch begins
@@ -71,34 +72,39 @@ class DurableQueue(Queue):
                 return True
             self._is_busy = True
             try:
-                self._keep(payload)
+                if not self._closing and self._append(self._created + 1, payload):
+                    self._kept()
+                else:
+                    self._not_kept(payload)
                 while self._late:
-                    self._keep(self._late.popleft())
+                    self._not_kept(self._late.popleft())
             finally:
                 self._is_busy = False
         return True
 
-    def _keep(self, payload: bytes) -> None:
-        seq = self._created + 1
-        if not self._closing:
-            is_kept = self._journal.append(seq, payload)
-            if not is_kept and self._on_full == "block" and self._journal.holds(len(payload)):
-                self._cut_all()
-                self._is_busy = False  # others may come in meanwhile
-                self._settled.wait_for(lambda: self._closing or self._journal.append(self._created + 1, payload))
-                self._is_busy = True
-                is_kept = not self._closing
-                seq = self._created + 1
-            if is_kept:
-                self._created = seq
-                self._pending += 1
-                self._unread += 1
-                if self._due is _NEVER:
-                    self._due = self._clock() + self._interval
-                    if self._idle:
-                        self._wake.notify()
-                elif self._idle and self._unread >= self._batch_events:
-                    self._wake.notify()
+    def _kept(self) -> None:
+        self._created += 1
+        self._pending += 1
+        self._unread += 1
+        if self._due is _NEVER:
+            self._due = self._clock() + self._interval
+            if self._idle:
+                self._wake_up()
+        elif self._idle and self._unread >= self._batch_events:
+            self._wake_up()
+
+    def _not_kept(self, payload: bytes) -> None:
+        """Try once more, as long as it takes if it may; or count the event as dropped."""
+        if not self._closing and self._append(self._created + 1, payload):
+            self._kept()
+            return
+        if self._on_full == "block" and not self._closing and self._journal.holds(len(payload)):
+            self._cut_all()
+            self._is_busy = False  # others may come in meanwhile
+            self._settled.wait_for(lambda: self._closing or self._append(self._created + 1, payload))
+            self._is_busy = True
+            if not self._closing:
+                self._kept()
                 return
         self._created += 1
         self._pending += 1
@@ -207,7 +213,7 @@ class DurableQueue(Queue):
         self._until = self._journal.tail
         self._due = _NEVER
         if self._idle:
-            self._wake.notify()
+            self._wake_up()
 
     def _settle(self, batch: Batch) -> None:
         if self._is_held:

@@ -137,7 +137,8 @@ class Journal:
         tail = self._tail
         place = tail % self._ring
         rest = self._ring - place
-        if whole > rest:
+        # An empty ring begins again at its first page, which is in memory already.
+        if whole > rest or (place and tail == self._head):
             # Positions are multiples of 8, so that there is always room to say so.
             if tail + rest + whole - self._head > self._ring:
                 return False

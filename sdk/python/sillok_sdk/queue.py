@@ -129,7 +129,7 @@ class Queue:
             if batch is None:
                 batch = self._open[context] = Batch(context, self._clock() + self._interval)
                 if self._idle and len(self._open) == 1:
-                    self._wake.notify()  # the sender knew of nothing to wait for
+                    self._wake_up()  # the sender knew of nothing to wait for
             batch.events.append(event)
             batch.bytes += size
             if len(batch.events) >= self._batch_events or batch.bytes >= self._batch_bytes:
@@ -289,7 +289,12 @@ class Queue:
         batch.due = self._clock()
         self._cut.append(batch)
         if self._idle:
-            self._wake.notify()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Wake the sender, once: it takes milliseconds to get the interpreter from a busy caller."""
+        self._idle = False
+        self._wake.notify()
 
     def _cut_all(self) -> None:
         for batch in list(self._open.values()):
