@@ -126,18 +126,9 @@ class DurableQueue(Queue):
 
     # --- the sender's side
 
-    def next(self) -> Batch | None:
-        """Wait for a batch that is due; `None` when closing, or an orphan, and nothing is left to say."""
-        while True:
-            batch = self.take()
-            if batch is not None or self._closing or (self._is_orphan and not self._unread):
-                return batch
-            with self._lock:
-                if self._closing or self._is_due(now := self._clock()):
-                    continue
-                self._idle = True
-                self._wake.wait(None if self._due is _NEVER else self._due - now)
-                self._idle = False
+    def is_over(self) -> bool:
+        """Whether it is closed, or an orphan's and empty."""
+        return self._closing or (self._is_orphan and not self._unread)
 
     def take(self) -> Batch | None:
         """Return the batch that is due, without waiting. The events' texts are made outside the lock."""
@@ -186,6 +177,11 @@ class DurableQueue(Queue):
         if now >= self._due or self._closing:
             self._cut_all()
         return self._unread >= self._batch_events or self._position < self._until
+
+    def _next_due(self) -> float | None:
+        if self._closing or self._cut or self._is_due(self._clock()):
+            return 0.0
+        return None if self._due is _NEVER else self._due
 
     def _must_report(self) -> bool:
         if self._is_orphan and not self._closing:

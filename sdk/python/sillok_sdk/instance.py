@@ -35,7 +35,7 @@ class Instance:
         self, queue: Queue, envelope: Envelope, transport: Transport, headers: Mapping[str, str], settings: Settings
     ) -> None:
         self.queue = queue
-        self._sender = Sender(queue, envelope, transport, headers, settings)
+        self.sender = Sender(queue, envelope, transport, headers, settings)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -54,7 +54,7 @@ class Instance:
 
     def run(self) -> None:
         """Send until the queue is closed, or an orphan's is empty."""
-        self._sender.run()
+        self.sender.run()
 
     def stop(self, timeout_s: float) -> None:
         """Take no more events, and send what waits without waiting for company."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Living(Protocol):
     """What this module needs of a client."""
 
-    def close(self) -> bool:
+    def end(self) -> bool:
         """Send what waits, within a bounded time."""
 
     def begin_again(self) -> None:
@@ -53,7 +53,7 @@ def close_at_child_exit() -> None:
 
 def _close_all() -> None:
     for client in list(_open):
-        client.close()
+        client.end()
 
 
 def _begin_again() -> None:

@@ -92,6 +92,7 @@ class Queue:
         self._reported = Figures(0, 0, {})  # what a 200 last answered
 
         self._idle = False  # the sender waits for events, not for a pause to end
+        self._listener: Callable[[], object] | None = None  # instead of a thread that waits
         self._flying = False  # the first cut batch is with the transport
         self._closing = False
         self._deadline = 0.0
@@ -150,7 +151,7 @@ class Queue:
             self._deadline = deadline
             self._last_report_tried = False
             self._cut_all()
-            self._wake.notify()
+            self._wake_up()
             self._settled.notify_all()  # whoever waits for room need not
 
     def let_go(self) -> None:
@@ -181,17 +182,32 @@ class Queue:
 
     # --- the sender's side
 
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Have this called, from any thread, when a sender that waits should look again."""
+        self._listener = listener
+
     def next(self) -> Batch | None:
-        """Wait for a batch that is due; `None` when closing and nothing is left to say."""
-        with self._lock:
-            while True:
-                batch = self._take()
-                if batch is not None or self._closing:
-                    return batch
-                oldest = next(iter(self._open.values()), None)
-                self._idle = True
-                self._wake.wait(None if oldest is None else oldest.due - self._clock())
+        """Wait for a batch that is due; `None` when nothing is left to say, and nothing will be."""
+        while True:
+            batch = self.take()
+            if batch is not None or self.is_over():
+                return batch
+            with self._lock:
+                left = self.rest()
+                if left is None or left > 0:
+                    self._wake.wait(left)
                 self._idle = False
+
+    def is_over(self) -> bool:
+        """Whether a sender that has nothing to send may go."""
+        return self._closing
+
+    def rest(self) -> float | None:
+        """Be woken by what comes; return the seconds until something is due, `None` for nobody knows when."""
+        with self._lock:
+            due = self._next_due()
+            self._idle = True
+            return None if due is None else max(0.0, due - self._clock())
 
     def take(self) -> Batch | None:
         """Return the batch that is due, without waiting."""
@@ -203,13 +219,18 @@ class Queue:
         with self._lock:
             was_closing = self._closing
             end = self._clock() + seconds
-            while (left := end - self._clock()) > 0:
-                if self._closing and not was_closing and not firm:
-                    return
-                if self._closing and end > self._deadline:
-                    self._give_up()
-                    return
+            while (left := self.left_of_pause(end, firm=firm or was_closing)) > 0:
                 self._wake.wait(left)
+
+    def left_of_pause(self, end: float, *, firm: bool) -> float:
+        """Return for how many seconds to go on waiting."""
+        with self._lock:
+            if self._closing and not firm:
+                return 0.0
+            if self._closing and end > self._deadline:
+                self._give_up()
+                return 0.0
+            return max(0.0, end - self._clock())
 
     def acknowledge(self, batch: Batch, figures: Figures) -> None:
         """Settle a batch, and the figures sent with it: a 200 answered them."""
@@ -295,6 +316,14 @@ class Queue:
         """Wake the sender, once: it takes milliseconds to get the interpreter from a busy caller."""
         self._idle = False
         self._wake.notify()
+        if self._listener is not None:
+            self._listener()
+
+    def _next_due(self) -> float | None:
+        """When something will be due; now, when something is."""
+        if self._closing or self._cut:
+            return 0.0
+        return next((batch.due for batch in self._open.values()), None)
 
     def _cut_all(self) -> None:
         for batch in list(self._open.values()):

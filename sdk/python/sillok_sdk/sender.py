@@ -80,20 +80,30 @@ class Sender:
 
     def attempt(self, batch: Batch) -> Pause:
         """Send the batch once and settle, split or keep it."""
+        figures, body, headers = self.prepared(batch)
+        try:
+            answer = self._transport.send(body, headers, self.timeout_s())
+        except Exception as error:  # noqa: BLE001  whatever went wrong, it was not an answer
+            return self.unanswered(batch, error)
+        return self.obey(batch, figures, answer)
+
+    def prepared(self, batch: Batch) -> tuple[Figures, bytes, dict[str, str]]:
+        """Return the body and its headers, and the figures that it tells."""
         figures = self._queue.figures()
         body = self._envelope.body(batch, figures, time.time_ns() // 1_000_000)
         headers = dict(self._headers)
         if self._gzip_bytes_min is not None and len(body) >= self._gzip_bytes_min:
             body = _gzip(body)
             headers["Content-Encoding"] = "gzip"
-        try:
-            answer = self._transport.send(body, headers, self._timeout_s())
-        except Exception as error:  # noqa: BLE001  whatever went wrong, it was not an answer
-            self._queue.keep(batch, in_doubt=True)
-            return self._back_off("no_answer", f"{type(error).__name__}; events wait and are sent again")
-        return self._obey(batch, figures, answer)
+        return figures, body, headers
 
-    def _obey(self, batch: Batch, figures: Figures, answer: Answer) -> Pause:
+    def unanswered(self, batch: Batch, error: BaseException) -> Pause:
+        """Keep a batch of which nobody said what became of it."""
+        self._queue.keep(batch, in_doubt=True)
+        return self._back_off("no_answer", f"{type(error).__name__}; events wait and are sent again")
+
+    def obey(self, batch: Batch, figures: Figures, answer: Answer) -> Pause:
+        """Do what the answer asks."""
         status, retry_after_s, text = answer
         asked = order(status)
         if asked is Order.DONE:
@@ -138,7 +148,8 @@ class Sender:
         # At close the remaining time is short: better several quick tries than one long pause.
         return Pause(self._jitter() * (first if self._queue.closing else ceiling))
 
-    def _timeout_s(self) -> float:
+    def timeout_s(self) -> float:
+        """Return how long the next request may take."""
         timeout_s = self._settings.timeout_ms / 1000
         if self._queue.closing:
             left_s = self._queue.deadline - self._clock()

@@ -33,24 +33,39 @@ class Transport(Protocol):
         """Let go of the connection. The next `send` opens another."""
 
 
-class HttpTransport:
-    """One kept-alive HTTP or HTTPS connection to `{url}/v1/events`."""
+class Target(NamedTuple):
+    """Where the collector takes events."""
 
-    def __init__(self, url: str, ssl_context: ssl.SSLContext | None = None) -> None:
+    is_https: bool
+    host: str
+    port: int
+    path: str
+    authority: str
+
+    @classmethod
+    def of(cls, url: str) -> Target:
+        """Return what a collector's URL says, or raise `SettingError`."""
         from urllib.parse import urlsplit  # noqa: PLC0415  importing the package stays cheap
 
         try:
             parts = urlsplit(url)
-            self._port = parts.port
+            port = parts.port
         except (TypeError, ValueError, AttributeError):
             raise SettingError("url must be a URL, such as https://collect.example.com") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError("url must start with http:// or https:// and name a host")
         if parts.username is not None or parts.query or parts.fragment:
             raise SettingError("url must not carry a user, a query or a fragment")
-        self._https = parts.scheme == "https"
-        self._host = parts.hostname
-        self._path = parts.path.rstrip("/") + "/v1/events"
+        is_https = parts.scheme == "https"
+        path = parts.path.rstrip("/") + "/v1/events"
+        return cls(is_https, parts.hostname, port or (443 if is_https else 80), path, parts.netloc)
+
+
+class HttpTransport:
+    """One kept-alive HTTP or HTTPS connection to `{url}/v1/events`."""
+
+    def __init__(self, url: str, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._target = Target.of(url)
         self._ssl_context = ssl_context
         self._connection: HTTPConnection | None = None
         self._pid = os.getpid()
@@ -84,10 +99,11 @@ class HttpTransport:
         if self._connection is None:
             from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415  15 ms, and only here
 
-            if self._https:
-                self._connection = HTTPSConnection(self._host, self._port, context=self._ssl_context)
+            target = self._target
+            if target.is_https:
+                self._connection = HTTPSConnection(target.host, target.port, context=self._ssl_context)
             else:
-                self._connection = HTTPConnection(self._host, self._port)
+                self._connection = HTTPConnection(target.host, target.port)
         self._connection.timeout = timeout_s
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout_s)
@@ -105,15 +121,15 @@ class HttpTransport:
         self._pid = os.getpid()
 
     def _exchange(self, connection: HTTPConnection, body: bytes, headers: Mapping[str, str]) -> Answer:
-        connection.request("POST", self._path, body, dict(headers))
+        connection.request("POST", self._target.path, body, dict(headers))
         response = connection.getresponse()
         text = response.read(_ANSWER_BYTES_MAX)
         if not response.isclosed():  # an answer longer than any of ours: what is left would be in the way
             connection.close()
-        return Answer(response.status, _seconds(response.getheader("Retry-After")), text)
+        return Answer(response.status, retry_after_s(response.getheader("Retry-After")), text)
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def retry_after_s(retry_after: str | None) -> float | None:
     """Return the positive seconds of a `Retry-After`, or `None`."""
     try:
         seconds = float(retry_after or "")
