@@ -24,6 +24,8 @@ class Road:
         self.fault: str | int = ""
         """`""`: hand on; a status: answer it; `cut`: close without an answer; `mute`: hand on, and lose the answer."""
         self.retry_after_s = 0
+        self.allowed = -1
+        """So many more bodies are handed on, then the road is cut; -1: any number."""
         self.bytes_max = 0
         """Bodies above it are answered 413, by a proxy that knows nothing of events. 0: any."""
         self.bodies: list[dict[str, Any]] = []
@@ -32,6 +34,7 @@ class Road:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -47,6 +50,9 @@ class Road:
                 plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
                 road.posts.append(time.monotonic())
                 road.bodies.append(json.loads(plain))
+                if not road.fault and road.allowed >= 0:
+                    road.allowed -= 1
+                    road.fault = "" if road.allowed >= 0 else "cut"
                 if road.fault == "cut":
                     self.close_connection = True
                 elif road.bytes_max and len(plain) > road.bytes_max:

@@ -14,8 +14,8 @@ from collections import deque
 from marshal import dumps, loads
 from typing import TYPE_CHECKING, Any
 
-from sillok_sdk.encode import encode
 from sillok_sdk.queue import Batch, Figures, Queue
+from sillok_sdk.wire import event_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class DurableQueue(Queue):
         try:
             payload = dumps((context, fields), _MARSHAL_VERSION)
         except ValueError:  # something in it is of no type that marshal knows
-            payload = dumps((context, encode(fields)), _MARSHAL_VERSION)
+            payload = dumps((context, event_text(fields)), _MARSHAL_VERSION)
         with self._lock:
             if self._is_busy:  # a signal handler tracks while its own thread is in here
                 self._late.append(payload)
@@ -193,7 +193,7 @@ class DurableQueue(Queue):
         batch = Batch(b"", now)
         for record in self._journal.read(self._position):
             context, fields = loads(record.payload)  # noqa: S302  our own, and its checksum was right
-            event = b'{"seq":%d,%b' % (record.seq, (fields if isinstance(fields, bytes) else encode(fields))[1:])
+            event = b'{"seq":%d,%b' % (record.seq, (fields if isinstance(fields, bytes) else event_text(fields))[1:])
             is_full = len(batch.events) >= self._batch_events or batch.bytes + len(event) > self._batch_bytes
             if batch.events and (is_full or context != batch.context):
                 break

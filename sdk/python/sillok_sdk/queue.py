@@ -19,7 +19,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sillok_sdk.encode import encode
+from sillok_sdk.wire import event_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ class Queue:
 
     def put(self, context: bytes, fields: dict[str, Any]) -> bool:
         """Keep the event, or count it as dropped; `False`, uncounted, when it is to go elsewhere (`spill`)."""
-        return self.add(context, encode(fields)[1:])
+        return self.add(context, event_text(fields)[1:])
 
     def add(self, context: bytes, members: bytes) -> bool:
         """Give the event its seq and keep it: the same, of an encoded event without its brace."""

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from sillok_sdk.queue import Batch, Figures
 
+# The collector refuses what is above 8 and 32 KiB; an event's seq is not in it yet.
+_PROPS_BYTES_MAX = 8_000
+_EVENT_BYTES_MAX = 32_000
+# The longest field, an address.
+_TEXT_MAX = 2_048
+
 SDK = f"python/{__version__}"
 
 
@@ -61,6 +67,23 @@ def in_doubt(status: int) -> bool:
 def context_members(context: Mapping[str, Any]) -> bytes:
     """Return the context as JSON without its braces; equal contexts give equal bytes."""
     return encode(dict(sorted(context.items())))[1:-1]
+
+
+def event_text(fields: Mapping[str, Any]) -> bytes:
+    """Return an event as JSON that the collector takes: what is too large loses its `props`, and says so.
+
+    Long texts are cut to what any field may have. An event that were refused instead would be lost.
+    """
+    text = encode(fields)
+    if len(text) <= _PROPS_BYTES_MAX:
+        return text
+    props = fields.get("props")
+    if len(text) <= _EVENT_BYTES_MAX and (props is None or len(encode(props)) <= _PROPS_BYTES_MAX):
+        return text
+    fitting = {name: value[:_TEXT_MAX] if isinstance(value, str) else value for name, value in fields.items()}
+    if len(encode(fitting)) > _EVENT_BYTES_MAX or (props is not None and len(encode(props)) > _PROPS_BYTES_MAX):
+        fitting["props"] = {"sillok_trimmed": True}
+    return encode(fitting)
 
 
 class Envelope:
