@@ -41,6 +41,7 @@ bench: $(READY) ## figures, never a verdict
 	$(BIN)/python -m tests.benchmarks.hostile
 	$(BIN)/python -m tests.benchmarks.pipeline
 	$(BIN)/python -m tests.benchmarks.browser
+	$(BIN)/python -m tests.benchmarks.python_sdk
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
 
 soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
