@@ -165,6 +165,33 @@ def test_a_forked_child_has_a_journal_of_its_own_and_leaves_its_parent_s(collect
     assert left(folder) == []
 
 
+def test_a_dead_parent_s_journal_is_free_while_its_children_live(collector, folder, free_port):
+    process = start(
+        """
+        for n in range(50): client.click(page_code="parent")
+        if os.fork() == 0:
+            client.click(page_code="child")
+            print(os.getpid(), flush=True)
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(60)
+        """,
+        f"http://127.0.0.1:{free_port}",
+        folder,
+    )
+    child = int(process.stdout.readline())
+    try:
+        process.kill()
+        process.wait()
+        with Client(collector.url, "k", folder=folder, flush_interval_ms=20) as client:
+            client.exit()
+            collector.wait_for(lambda c: len(c.ids()) == 51)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+    assert [event.get("page_code") for event in collector.events()].count("parent") == 50
+
+
 def test_sigterm_loses_nothing(collector, folder):
     process = start(
         "for n in range(285): client.click(); time.sleep(0.001)\nprint(n, flush=True); time.sleep(60)",
