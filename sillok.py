@@ -17,6 +17,7 @@ from commands import (
     export,
     keys,
     load,
+    loadtest,
     migrate,
     process,
     purge,
@@ -51,6 +52,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": doctor,
     "keys": keys,
     "demo": demo,
+    "loadtest": loadtest,
 }
 
 

@@ -80,6 +80,8 @@ class Child:
             self._restart_at = now + delay
         if now >= self._restart_at:
             self.restarts += 1
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             self.start()
         return None
 
