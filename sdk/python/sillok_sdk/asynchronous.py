@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from sillok_sdk.batch import Batch
     from sillok_sdk.instance import Instance
-    from sillok_sdk.queue import Batch, Queue
+    from sillok_sdk.queue import Queue
     from sillok_sdk.sender import Pause, Sender
 
 # What a task may be late after the time is over.

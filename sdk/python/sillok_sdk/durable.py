@@ -14,7 +14,8 @@ from collections import deque
 from marshal import dumps, loads
 from typing import TYPE_CHECKING, Any
 
-from sillok_sdk.queue import Batch, Figures, Queue
+from sillok_sdk.batch import Batch, Figures
+from sillok_sdk.queue import Queue
 from sillok_sdk.wire import event_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class DurableQueue(Queue):
                 return True
             self._is_busy = True
             try:
-                if not self._closing and self._append(self._created + 1, payload):
+                if not self.closing and self._append(self._created + 1, payload):
                     self._kept()
                 else:
                     self._not_kept(payload)
@@ -95,20 +96,20 @@ class DurableQueue(Queue):
 
     def _not_kept(self, payload: bytes) -> None:
         """Try once more, as long as it takes if it may; or count the event as dropped."""
-        if not self._closing and self._append(self._created + 1, payload):
+        if not self.closing and self._append(self._created + 1, payload):
             self._kept()
             return
-        if self._on_full == "block" and not self._closing and self._journal.holds(len(payload)):
+        if self._on_full == "block" and not self.closing and self._journal.holds(len(payload)):
             self._cut_all()
             self._is_busy = False  # others may come in meanwhile
-            self._settled.wait_for(lambda: self._closing or self._append(self._created + 1, payload))
+            self._settled.wait_for(lambda: self.closing or self._append(self._created + 1, payload))
             self._is_busy = True
-            if not self._closing:
+            if not self.closing:
                 self._kept()
                 return
         self._created += 1
         self._pending += 1
-        self._drop("closed" if self._closing else "queue_full", 1)
+        self._drop("closed" if self.closing else "queue_full", 1)
         self._note()
 
     def abandon(self) -> None:
@@ -128,13 +129,13 @@ class DurableQueue(Queue):
 
     def is_over(self) -> bool:
         """Whether it is closed, or an orphan's and empty."""
-        return self._closing or (self._is_orphan and not self._unread)
+        return self.closing or (self._is_orphan and not self._unread)
 
     def take(self) -> Batch | None:
         """Return the batch that is due, without waiting. The events' texts are made outside the lock."""
         with self._lock:
             now = self._clock()
-            if self._closing and now >= self._deadline:
+            if self.closing and now >= self.deadline:
                 self._give_up()
             if not self._cut and not self._is_due(now):
                 return Batch(b"", now) if self._must_report() else None
@@ -174,17 +175,17 @@ class DurableQueue(Queue):
         """Whether some of what waits in the journal is to go now."""
         if not self._unread or self._gave_up:
             return False
-        if now >= self._due or self._closing:
+        if now >= self._due or self.closing:
             self._cut_all()
         return self._unread >= self._batch_events or self._position < self._until
 
     def _next_due(self) -> float | None:
-        if self._closing or self._cut or self._is_due(self._clock()):
+        if self.closing or self._cut or self._is_due(self._clock()):
             return 0.0
         return None if self._due is _NEVER else self._due
 
     def _must_report(self) -> bool:
-        if self._is_orphan and not self._closing:
+        if self._is_orphan and not self.closing:
             return not self._waiting() and bool(self._created) and self._figures() != self._reported
         return super()._must_report()
 

@@ -9,11 +9,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from sillok_sdk import lifecycle
+from sillok_sdk.batch import Figures
 from sillok_sdk.errors import FieldError, SettingError
 from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, ContextFields, CustomFields, EventFields, checked
 from sillok_sdk.ids import Ids
 from sillok_sdk.instance import Heirs, Instance, Turns, described
-from sillok_sdk.queue import Figures, Queue
+from sillok_sdk.queue import Queue
 from sillok_sdk.scope import Block, Scope
 from sillok_sdk.settings import Settings, checked_settings, checked_write_key
 from sillok_sdk.transport import HttpTransport, Transport
@@ -66,24 +67,8 @@ class Events:
         replaces HTTP; `url` is then only a name. Raises `SettingError`, or `FieldError` for an unknown key of
         `context`.
         """
-        self._settings = checked_settings(
-            Settings(
-                batch_events=batch_events,
-                batch_bytes=batch_bytes,
-                flush_interval_ms=flush_interval_ms,
-                queue_events_max=queue_events_max,
-                queue_bytes_max=queue_bytes_max,
-                timeout_ms=timeout_ms,
-                close_timeout_ms=close_timeout_ms,
-                gzip_bytes_min=gzip_bytes_min,
-                retry_first_ms=retry_first_ms,
-                retry_max_ms=retry_max_ms,
-                refused_retry_ms=refused_retry_ms,
-                on_full=on_full,
-                folder=None if folder is None else os.fspath(folder),
-                journal_bytes_max=journal_bytes_max,
-            )
-        )
+        given: dict[str, Any] = {**locals(), "folder": None if folder is None else os.fspath(folder)}
+        self._settings = checked_settings(Settings(**{name: given[name] for name in Settings._fields}))
         self._headers = _headers(write_key)
         self._url = url
         self._http = HttpTransport(url, ssl_context) if transport is None else transport
@@ -92,6 +77,7 @@ class Events:
         self._own_scope = Scope(self._context, {})
         self._scope: ContextVar[Scope | None] = ContextVar("sillok_scope", default=None)
         self._instances: list[Instance] = []
+        lifecycle.import_for_threads(with_folder=folder is not None)
         self._begin()
         lifecycle.opened(self)
 

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# 15 ms, which importing the package does not pay; the last one comes with the first name that is looked up.
+_FOR_THREADS = ("http.client", "logging", "zlib", "encodings.idna")
+_FOR_FOLDERS = ("sillok_sdk.durable", "sillok_sdk.journal")
+
+
+def import_for_threads(*, with_folder: bool) -> None:
+    """Import what the sending threads need, before there are any.
+
+    A fork in the middle of a thread's import leaves the child a half-made module, and an ImportError for ever.
+    """
+    for name in (*_FOR_THREADS, *(_FOR_FOLDERS if with_folder else ())):
+        __import__(name)
+
+
 class Living(Protocol):
     """What this module needs of a client."""
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from sillok_sdk.batch import Batch, Figures
 from sillok_sdk.wire import event_text
 
 if TYPE_CHECKING:
@@ -29,42 +30,6 @@ if TYPE_CHECKING:
 
 # What the seq adds to an event's text.
 _SEQ_BYTES_MAX = 32
-
-
-class Batch:
-    """Encoded events of one context; without events it stands for a report alone.
-
-    `in_doubt`: it was tried and no answer says what became of it, so the collector may have its events.
-    `ends`: where each event ends in the journal; empty where there is none.
-    """
-
-    __slots__ = ("bytes", "context", "due", "ends", "events", "in_doubt")
-
-    def __init__(
-        self, context: bytes, due: float, events: list[bytes] | None = None, ends: list[int] | None = None
-    ) -> None:
-        self.context = context
-        self.due = due
-        self.events: list[bytes] = [] if events is None else events
-        self.ends: list[int] = [] if ends is None else ends
-        self.bytes = sum(map(len, self.events))
-        self.in_doubt = False
-
-    def halves(self) -> tuple[Batch, Batch]:
-        """Return the two halves, as much in doubt as the whole."""
-        middle = len(self.events) // 2
-        first = Batch(self.context, self.due, self.events[:middle], self.ends[:middle])
-        second = Batch(self.context, self.due, self.events[middle:], self.ends[middle:])
-        first.in_doubt = second.in_doubt = self.in_doubt
-        return first, second
-
-
-class Figures(NamedTuple):
-    """The account of one client instance, cumulative."""
-
-    created: int
-    pending: int
-    dropped: dict[str, int]
 
 
 class Queue:
@@ -94,8 +59,8 @@ class Queue:
         self._idle = False  # the sender waits for events, not for a pause to end
         self._listener: Callable[[], object] | None = None  # instead of a thread that waits
         self._flying = False  # the first cut batch is with the transport
-        self._closing = False
-        self._deadline = 0.0
+        self.closing = False
+        self.deadline = 0.0  # when the sender gives up; meaningful while closing
         self._gave_up = False
         self._last_report_tried = False
 
@@ -108,13 +73,13 @@ class Queue:
     def add(self, context: bytes, members: bytes) -> bool:
         """Give the event its seq and keep it: the same, of an encoded event without its brace."""
         with self._lock:
-            if self._on_full != "drop_new" and not self._closing and self._is_full(len(members)):
+            if self._on_full != "drop_new" and not self.closing and self._is_full(len(members)):
                 if self._on_full == "spill":
                     return False
-                self._settled.wait_for(lambda: self._closing or not self._is_full(len(members)))
+                self._settled.wait_for(lambda: self.closing or not self._is_full(len(members)))
             self._created = seq = self._created + 1
             self._pending += 1
-            if self._closing:
+            if self.closing:
                 self._drop("closed", 1)
                 return True
             event = b'{"seq":%d,%b' % (seq, members)
@@ -147,8 +112,8 @@ class Queue:
     def close(self, deadline: float) -> None:
         """Take no more events; have the sender work without waiting for company, until the deadline."""
         with self._lock:
-            self._closing = True
-            self._deadline = deadline
+            self.closing = True
+            self.deadline = deadline
             self._last_report_tried = False
             self._cut_all()
             self._wake_up()
@@ -170,16 +135,6 @@ class Queue:
         with self._lock:
             return self._figures()
 
-    @property
-    def closing(self) -> bool:
-        """Whether `close` was called."""
-        return self._closing
-
-    @property
-    def deadline(self) -> float:
-        """When the sender gives up; meaningful while closing."""
-        return self._deadline
-
     # --- the sender's side
 
     def listen(self, listener: Callable[[], object]) -> None:
@@ -200,7 +155,7 @@ class Queue:
 
     def is_over(self) -> bool:
         """Whether a sender that has nothing to send may go."""
-        return self._closing
+        return self.closing
 
     def rest(self) -> float | None:
         """Be woken by what comes; return the seconds until something is due, `None` for nobody knows when."""
@@ -217,7 +172,7 @@ class Queue:
     def pause(self, seconds: float, *, firm: bool) -> None:
         """Wait. Closing ends a pause that is not firm, and gives up if the pause would outlast it."""
         with self._lock:
-            was_closing = self._closing
+            was_closing = self.closing
             end = self._clock() + seconds
             while (left := self.left_of_pause(end, firm=firm or was_closing)) > 0:
                 self._wake.wait(left)
@@ -225,9 +180,9 @@ class Queue:
     def left_of_pause(self, end: float, *, firm: bool) -> float:
         """Return for how many seconds to go on waiting."""
         with self._lock:
-            if self._closing and not firm:
+            if self.closing and not firm:
                 return 0.0
-            if self._closing and end > self._deadline:
+            if self.closing and end > self.deadline:
                 self._give_up()
                 return 0.0
             return max(0.0, end - self._clock())
@@ -271,7 +226,7 @@ class Queue:
 
     def _take(self) -> Batch | None:
         now = self._clock()
-        if self._closing and now >= self._deadline:
+        if self.closing and now >= self.deadline:
             self._give_up()
         # Whoever was due first goes first. So nothing overtakes a batch that was tried: had an open one been
         # due before it, that one would have been taken, and those opened since are due later.
@@ -292,7 +247,7 @@ class Queue:
         figures = self._figures()
         if self._waiting():
             return False
-        if not self._closing:
+        if not self.closing:
             return (figures.created, figures.dropped) != (self._reported.created, self._reported.dropped)
         if self._gave_up and self._last_report_tried:
             return False
@@ -321,7 +276,7 @@ class Queue:
 
     def _next_due(self) -> float | None:
         """When something will be due; now, when something is."""
-        if self._closing or self._cut:
+        if self.closing or self._cut:
             return 0.0
         return next((batch.due for batch in self._open.values()), None)
 

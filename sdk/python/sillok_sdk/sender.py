@@ -17,7 +17,8 @@ from sillok_sdk.wire import Envelope, Order, in_doubt, order
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sillok_sdk.queue import Batch, Figures, Queue
+    from sillok_sdk.batch import Batch, Figures
+    from sillok_sdk.queue import Queue
     from sillok_sdk.settings import Settings
     from sillok_sdk.transport import Answer, Transport
 

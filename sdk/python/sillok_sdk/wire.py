@@ -17,7 +17,7 @@ from sillok_sdk.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sillok_sdk.queue import Batch, Figures
+    from sillok_sdk.batch import Batch, Figures
 
 # The collector refuses what is above 8 and 32 KiB; an event's seq is not in it yet.
 _PROPS_BYTES_MAX = 8_000

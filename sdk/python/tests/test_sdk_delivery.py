@@ -91,9 +91,9 @@ def test_a_guilty_event_is_dropped_alone_and_its_neighbours_arrive(collector, ma
 
 
 def test_an_event_too_large_alone_is_dropped_and_its_neighbours_arrive(collector, make_client):
-    collector.answer = lambda request: (413 if len(request.wire) > 20_000 else 200, {})
+    collector.answer = lambda request: (413 if len(request.wire) > 8_000 else 200, {})
     client = make_client(gzip_bytes_min=None)
-    ids = [client.track("note", props={"text": "가" * (10_000 if n == 3 else 1_000)}) for n in range(20)]
+    ids = [client.track("note", props={"text": "가" * (2_600 if n == 3 else 500)}) for n in range(20)]
     assert client.flush(10_000)
     client.close()
     assert collector.ids() == [event_id for n, event_id in enumerate(ids) if n != 3]

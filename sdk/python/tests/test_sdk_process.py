@@ -181,3 +181,22 @@ def test_importing_the_package_is_light():
         "inspect",
     }
     assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_the_sending_threads_import_nothing(collector, tmp_path):
+    """A fork in the middle of a thread's import would leave the child a half-made module for ever."""
+    done = python(
+        """
+        import sys
+        from sillok_sdk import Client
+        client = Client(sys.argv[1], "k", folder=sys.argv[2], gzip_bytes_min=0)
+        before = set(sys.modules)
+        client.click()
+        client.flush()
+        client.close()
+        print(*set(sys.modules) - before)
+        """,
+        collector.url,
+        str(tmp_path),
+    )
+    assert done.stdout.split() == []
