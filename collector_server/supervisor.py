@@ -10,10 +10,11 @@ import errno
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Final
@@ -27,11 +28,12 @@ from collector_server import stdin
 from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot, Totals
 from collector_server.demo import add_demo
+from collector_server.handout import Handout
 from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
 from collector_server.metrics import Seen, render
 from collector_server.settings import CollectorSettings
-from collector_server.tls import check_tls
+from collector_server.tls import check_tls, pull_context, renew_pull
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
 from storage.spool.files import lock_file
@@ -138,6 +140,11 @@ class Supervisor:
         path = Path(serve.keys_file) if serve.keys_file else None
         self._key_store = KeyStore(path, Path(spool.folder), {digest(key.key) for key in serve.keys})
         self._key_store.start()
+        self._handout: Handout | None = None
+        self._pull_context: ssl.SSLContext | None = None
+        if serve.pull_port is not None:
+            self._pull_context = pull_context(serve)
+            self._handout = Handout(serve, self._spool, spool.archive_grace_days)
         self._workers = [
             Worker(WorkerOrder(slot, serve, spool, log_level, self._key_store.records)) for slot in range(serve.workers)
         ]
@@ -154,13 +161,20 @@ class Supervisor:
         with await self._take_port():
             runner = await self._start_admin()
             try:
+                pulled = await self._start_handout()
                 await asyncio.gather(*(worker.run(stop) for worker in self._workers))
+                await pulled()
             finally:
                 await runner.cleanup()
         return 0
 
     def _reload(self) -> None:
         self._key_store.reload()
+        if self._pull_context is not None:
+            try:
+                renew_pull(self._pull_context, self._serve)
+            except SettingsError as error:
+                log.error("pull_certificate_not_renewed", reason=str(error))
         # Also with the keys of before: the workers look at their certificate again as well.
         for worker in self._workers:
             worker.take_keys(self._key_store.records)
@@ -196,14 +210,21 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         if self._serve.demo:
             add_demo(app, self._serve, self._spool)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._serve.admin_host, self._serve.admin_port).start()
-        except OSError as error:
+        return await _listen(app, self._serve.admin_host, self._serve.admin_port, "admin_port")
+
+    async def _start_handout(self) -> Callable[[], Awaitable[None]]:
+        """Listen for a loader outside, if there is to be one; return what ends it."""
+        if self._handout is None or self._serve.pull_port is None:
+            return _nothing
+        host, port = self._serve.pull_host, self._serve.pull_port
+        runner = await _listen(self._handout.app(), host, port, "pull_port", self._pull_context)
+        expiring = asyncio.create_task(self._handout.expire())
+
+        async def end() -> None:
+            expiring.cancel()
             await runner.cleanup()
-            raise _port_error(error, self._serve.admin_host, self._serve.admin_port, "admin_port") from error
-        return runner
+
+        return end
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -224,12 +245,31 @@ class Supervisor:
             restarts=sum(worker.restarts for worker in self._workers),
             slots=slots,
             keys_file_ok=self._key_store.ok,
+            pull=self._handout.counts if self._handout else None,
         )
         return web.Response(body=render(seen), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     def _usages(self) -> dict[int, Usage]:
         """Look at the folders, also those of slots that have no worker any more."""
         return {slot.slot: measure(slot) for slot in self._spool.slots()}
+
+
+async def _listen(
+    app: web.Application, host: str, port: int, setting: str, context: ssl.SSLContext | None = None
+) -> web.AppRunner:
+    """Serve an application; raise PortInUse, naming the setting, when it cannot be."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise _port_error(error, host, port, setting) from error
+    return runner
+
+
+async def _nothing() -> None:
+    """Do it."""
 
 
 def _check_keys(keys: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from collector_server.client_address import is_loopback
 from collector_server.settings import CollectorSettings
 from contract.errors import SettingsError
 
@@ -35,6 +36,30 @@ def tls_context(settings: CollectorSettings) -> ssl.SSLContext | None:
         raise SettingsError("[serve] tls_certificate and tls_key belong together: set both, or none")
     for name, path in (("tls_certificate", certificate), ("tls_key", key)):
         _check_readable(name, path)
+    return _server_context(certificate, key)
+
+
+def pull_context(settings: CollectorSettings) -> ssl.SSLContext | None:
+    """Return the context of the pull listener, None for this machine's own address without one; raise SettingsError."""
+    certificate, key = settings.pull_tls_certificate, settings.pull_tls_key
+    if certificate is None and key is None and is_loopback(settings.pull_host):
+        return None
+    if certificate is None or key is None:
+        raise SettingsError(
+            "[serve] pull_tls_certificate and pull_tls_key are needed where other machines reach `pull_host`: set both"
+        )
+    for name, path in (("pull_tls_certificate", certificate), ("pull_tls_key", key)):
+        _check_readable(name, path)
+    return _server_context(certificate, key)
+
+
+def renew_pull(context: ssl.SSLContext, settings: CollectorSettings) -> None:
+    """Take the pull listener's files as they are now; raise SettingsError and change nothing if broken."""
+    if pull_context(settings) is not None:
+        _load(context, settings.pull_tls_certificate or "", settings.pull_tls_key or "")
+
+
+def _server_context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, certificate, key)
