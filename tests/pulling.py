@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -62,14 +62,14 @@ def handing_out(
 
 
 class Wire:
-    """A way to a port that ends without a word: `cuts` says of each connection after how many bytes of answers."""
+    """A way to ports, the next one for each connection; `cuts` says of each after how many bytes of answers it ends."""
 
-    def __init__(self, target: int, cuts: Iterator[int]) -> None:
+    def __init__(self, targets: Iterator[int], cuts: Iterable[int] = ()) -> None:
         self.port = free_port()
         self.passed_bytes = 0
         self.cut = 0
-        self._target = target
-        self._cuts = cuts
+        self._targets = targets
+        self._cuts = iter(cuts)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
@@ -96,7 +96,7 @@ class Wire:
         limit = next(self._cuts, None)
         there = None
         try:
-            back, there = await asyncio.open_connection(_HOST, self._target)
+            back, there = await asyncio.open_connection(_HOST, next(self._targets))
             pumps = [
                 asyncio.create_task(self._pump(reader, there, None)),
                 asyncio.create_task(self._pump(back, writer, limit)),

@@ -1,5 +1,6 @@
 """Collectors without a database, and a loader inside that pulls over TLS: kills and cuts lose nothing."""
 
+import itertools
 import random
 import shutil
 import ssl
@@ -32,7 +33,7 @@ def test_a_loader_inside_pulls_everything_though_wire_and_loader_are_cut_and_kil
         while True:
             yield int(chance.expovariate(1 / 30_000)) + 1
 
-    with Wire(pull_port, cuts()).laid() as wire:
+    with Wire(itertools.repeat(pull_port), cuts()).laid() as wire:
         machine.collector = machine.program(
             "serve", "pulled", **machine.ports(), SILLOK_SERVE_PULL_PORT=str(pull_port),
             SILLOK_SERVE_PULL_TOKEN_FILE=str(token), SILLOK_SERVE_PULL_TLS_CERTIFICATE=str(certificate),

@@ -43,7 +43,9 @@ def test_a_cut_transfer_goes_on_where_it_stopped(spool_path: Path, tmp_path: Pat
     data = write_large(Spool(spool_path))
     with handing_out(spool_path, tmp_path / "token") as (url, _):
         port = int(url.rpartition(":")[2])
-        with Wire(port, itertools.chain([3000], itertools.repeat(100_000, 12), itertools.repeat(10**9))).laid() as wire:
+        with Wire(
+            itertools.repeat(port), itertools.chain([3000], itertools.repeat(100_000, 12), itertools.repeat(10**9))
+        ).laid() as wire:
             remote = RemoteSpool(f"http://127.0.0.1:{wire.port}", str(tmp_path / "token"))
             (slot,) = remote.slots()
             assert slot.read(1) == data
@@ -58,7 +60,9 @@ def test_what_arrives_with_another_hash_is_not_taken(spool_path: Path, tmp_path:
     write_large(spool)
     with handing_out(spool_path, tmp_path / "token") as (url, _):
         port = int(url.rpartition(":")[2])
-        with Wire(port, itertools.chain([200_000], itertools.repeat(1, 3), itertools.repeat(10**9))).laid() as wire:
+        with Wire(
+            itertools.repeat(port), itertools.chain([200_000], itertools.repeat(1, 3), itertools.repeat(10**9))
+        ).laid() as wire:
             remote = RemoteSpool(f"http://127.0.0.1:{wire.port}", str(tmp_path / "token"))
             (slot,) = remote.slots()
             with pytest.raises(ConnectionError):
