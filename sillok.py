@@ -10,6 +10,7 @@ import msgspec
 
 from collector_server.stdin import read_line
 from commands import (
+    audit,
     dead_letters,
     demo,
     doctor,
@@ -50,6 +51,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "migrate": migrate,
     "doctor": doctor,
     "keys": keys,
+    "audit": audit,
     "demo": demo,
 }
 
