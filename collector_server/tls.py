@@ -5,6 +5,7 @@ is no certificate, does not belong to its key, or has expired.
 """
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -95,8 +96,18 @@ def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
         ) from error
 
 
-def _check_times(context: ssl.SSLContext, certificate: str) -> None:
-    """Shake hands with ourselves: Python reads a certificate's dates in no other way."""
+def expiry(certificate: str, key: str) -> float | None:
+    """Return when a certificate ends, seconds since the epoch; None where it cannot be said.
+
+    Raises SettingsError when the files cannot be used, or the certificate is out of its time already.
+    """
+    found = _check_times(_server_context(certificate, key), certificate)
+    ends = (found or {}).get("notAfter")
+    return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+
+
+def _check_times(context: ssl.SSLContext, certificate: str) -> Mapping[str, object] | None:
+    """Shake hands with ourselves: Python reads a certificate's dates in no other way. Return what the client saw."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -114,6 +125,7 @@ def _check_times(context: ssl.SSLContext, certificate: str) -> None:
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _TIMES:
                 raise SettingsError(f"[serve.tls_certificate] {certificate} {_TIMES[error.verify_code]}") from error
-            return  # what else a client may find wrong is between it and the one who issued it
+            return None  # what else a client may find wrong is between it and the one who issued it
         except ssl.SSLError:
-            return
+            return None
+    return ends[0].getpeercert()
