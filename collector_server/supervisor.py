@@ -36,6 +36,7 @@ from collector_server.settings import CollectorSettings
 from collector_server.tls import check_tls, pull_context, renew_pull
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
+from storage.notify import Notifier
 from storage.spool.files import lock_file
 from storage.spool.folder import SpoolFolder
 from storage.spool.settings import SpoolSettings
@@ -49,6 +50,7 @@ _DRAIN_S: Final = 20.0
 # A line with the figures of thousands of sources.
 _REPORT_BYTES_MAX: Final = 1024 * 1024
 _PREDECESSOR_S: Final = 10.0
+_NOTIFY_S: Final = 0.2
 
 
 class Worker:
@@ -61,6 +63,12 @@ class Worker:
         self.past = Totals()
         """Of its processes that have ended."""
         self.restarts = 0
+        self._reported_at = 0.0
+
+    def is_stuck(self, patience_s: float) -> bool:
+        """Say whether a worker that was ready has said nothing for so long, though it still runs."""
+        runs = self.process is not None and self.process.returncode is None
+        return runs and self.snapshot.ready and time.monotonic() - self._reported_at > patience_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the worker running until `stop`; wait longer after each failure in a row."""
@@ -122,13 +130,17 @@ class Worker:
         while line := await stream.readline():
             with contextlib.suppress(msgspec.DecodeError):  # a killed worker leaves half a line
                 self.snapshot = msgspec.json.decode(line, type=Snapshot)
+                self._reported_at = time.monotonic()
 
 
 class Supervisor:
     """Runs the workers and answers on the admin plane."""
 
-    def __init__(self, serve: CollectorSettings, spool: SpoolSettings, log_level: str) -> None:
+    def __init__(
+        self, serve: CollectorSettings, spool: SpoolSettings, log_level: str, notifier: Notifier | None = None
+    ) -> None:
         self._serve = serve
+        self._notifier = notifier or Notifier()
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
@@ -162,11 +174,25 @@ class Supervisor:
             runner = await self._start_admin()
             try:
                 pulled = await self._start_handout()
+                watched = asyncio.create_task(self._notify(stop))
                 await asyncio.gather(*(worker.run(stop) for worker in self._workers))
+                await watched
                 await pulled()
             finally:
                 await runner.cleanup()
         return 0
+
+    async def _notify(self, stop: asyncio.Event) -> None:
+        """Tell the service manager when every worker takes events, and then that none is stuck, until `stop`."""
+        patience_s = self._notifier.watchdog_s or 0.0
+        while not stop.is_set():
+            if all(worker.snapshot.ready for worker in self._workers):
+                self._notifier.ready()
+            if not any(worker.is_stuck(patience_s) for worker in self._workers):
+                self._notifier.alive()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _NOTIFY_S)
+        self._notifier.stopping()
 
     def _reload(self) -> None:
         self._key_store.reload()

@@ -1,6 +1,7 @@
 """`sillok load`: spool segments into `raw.events`."""
 
 import argparse
+import os
 
 from commands.children import stop_event
 from commands.database import find_migrated_dsn
@@ -8,6 +9,7 @@ from commands.settings import Settings
 from commands.terminal import OK
 from storage.loader import Loader
 from storage.log import SegmentLog
+from storage.notify import Notifier
 from storage.remote import RemoteSpool
 from storage.spool.folder import SpoolFolder
 
@@ -24,7 +26,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     stop = stop_event(with_stdin=options.settings_from_stdin)
     logs = find_logs(settings)
     loader = Loader(settings.load, find_migrated_dsn(settings, "load"), logs, settings.spool.archive_grace_days)
-    loader.run(stop, once=options.once)
+    notifier = Notifier.from_environment(os.environ)
+    loader.run(stop, once=options.once, turned=notifier.turned)
+    notifier.stopping()
     return OK
 
 
