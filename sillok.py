@@ -10,6 +10,7 @@ import msgspec
 
 from collector_server.stdin import read_line
 from commands import (
+    audit,
     dead_letters,
     demo,
     doctor,
@@ -18,6 +19,7 @@ from commands import (
     keys,
     load,
     loadtest,
+    metrics,
     migrate,
     process,
     purge,
@@ -50,7 +52,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "spool": spool,
     "migrate": migrate,
     "doctor": doctor,
+    "metrics": metrics,
     "keys": keys,
+    "audit": audit,
     "demo": demo,
     "loadtest": loadtest,
 }

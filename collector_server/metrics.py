@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from collector_server.counters import Snapshot, Totals
+from collector_server.handout import PullCounts
 from collector_server.histogram import Histogram
 from storage.spool.usage import Usage
 
@@ -23,6 +24,8 @@ class Seen(Struct, frozen=True):
     restarts: int
     slots: Mapping[int, Usage]
     keys_file_ok: bool
+    pull: PullCounts | None
+    """None where there is no pull listener."""
 
 
 class SeenMetrics(Collector):
@@ -38,6 +41,8 @@ class SeenMetrics(Collector):
         yield from _of_groups(totals)
         yield from _of_workers(self._seen)
         yield from _of_spool(self._seen.slots)
+        if self._seen.pull is not None:
+            yield from _of_pull(self._seen.pull)
 
 
 def _of_requests(totals: Totals) -> Iterator[Metric]:
@@ -105,6 +110,15 @@ def _of_spool(slots: Mapping[int, Usage]) -> Iterator[Metric]:
                  [(slot, usage.archived_bytes) for slot, usage in found], ["slot"])  # fmt: skip
     yield _gauge("sillok_spool_damaged_bytes", "Bytes that recovery moved aside, by slot.",
                  [(slot, usage.damaged_bytes) for slot, usage in found], ["slot"])  # fmt: skip
+
+
+def _of_pull(pull: PullCounts) -> Iterator[Metric]:
+    yield _counter("sillok_pull_refused", "Requests to the pull listener without the token.",
+                   [], [([], pull.refused)])  # fmt: skip
+    yield _counter("sillok_pull_released", "Segments a loader on another machine has released.",
+                   [], [([], pull.released)])  # fmt: skip
+    yield _counter("sillok_pull_sent_bytes", "Bytes of the segments a loader on another machine has read.",
+                   [], [([], pull.sent_bytes)])  # fmt: skip
 
 
 Rows = Iterable[tuple[Sequence[str], float]]

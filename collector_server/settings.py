@@ -40,16 +40,28 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     host: str = "127.0.0.1"
     port: Port = 7070
     admin_host: str = "127.0.0.1"
+    """The admin plane is a listener of its own; keep it inside."""
+    admin_port: Port = 7071
     demo: bool = False
     """A page on the admin plane that shows the demo key's events as they are stored. It shows contents to whoever
     reaches that port: `sillok up` sets it, for its built-in key on this machine's own address."""
-    """The admin plane is a listener of its own; keep it inside."""
-    admin_port: Port = 7071
     workers: Positive = 1
     """Processes that share the port, each with its own spool slot. Fewer later: retire the slots left over."""
     keys: tuple[WriteKeySettings, ...] = (DEMO_KEY,)
     keys_file: str | None = None
     """The keys that `sillok keys` makes; default `<data folder>/keys.jsonl`. Read again on SIGHUP."""
+    pull_port: Port | None = None
+    """Where a loader on another machine lists, reads and releases sealed segments; None: nobody does. Let the loader's
+    address alone through to it."""
+    pull_host: str = "127.0.0.1"
+    """Any other address than this machine's own needs `pull_tls_certificate`."""
+    pull_token_file: str | None = None
+    """A file with the secret that a loader must show, at least 32 characters: `openssl rand -hex 32`. Whoever has it
+    can read every event of the spool, and have segments moved into the archive before they are loaded."""
+    pull_tls_certificate: str | None = None
+    """PEM file with the certificate and its chain of the pull listener, with `pull_tls_key`."""
+    pull_tls_key: str | None = None
+    """PEM file with its private key, without a password."""
     tls_certificate: str | None = None
     """PEM file with the certificate and its chain; with `tls_key` the ingest plane speaks TLS 1.2 and later and nothing
     else. Read again on SIGHUP. None: a proxy in front does TLS, or nobody."""

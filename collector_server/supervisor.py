@@ -6,14 +6,14 @@ It never touches an event.
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Final
@@ -27,13 +27,16 @@ from collector_server import stdin
 from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot, Totals
 from collector_server.demo import add_demo
+from collector_server.handout import Handout
 from collector_server.key_file import KeyRecord, digest
 from collector_server.key_store import KeyStore
 from collector_server.metrics import Seen, render
+from collector_server.port import hold_port, port_error
 from collector_server.settings import CollectorSettings
-from collector_server.tls import check_tls
+from collector_server.tls import check_tls, pull_context, renew_pull
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
+from storage.notify import Notifier
 from storage.spool.files import lock_file
 from storage.spool.folder import SpoolFolder
 from storage.spool.settings import SpoolSettings
@@ -47,6 +50,7 @@ _DRAIN_S: Final = 20.0
 # A line with the figures of thousands of sources.
 _REPORT_BYTES_MAX: Final = 1024 * 1024
 _PREDECESSOR_S: Final = 10.0
+_NOTIFY_S: Final = 0.2
 
 
 class Worker:
@@ -59,6 +63,12 @@ class Worker:
         self.past = Totals()
         """Of its processes that have ended."""
         self.restarts = 0
+        self._reported_at = 0.0
+
+    def is_stuck(self, patience_s: float) -> bool:
+        """Say whether a worker that was ready has said nothing for so long, though it still runs."""
+        runs = self.process is not None and self.process.returncode is None
+        return runs and self.snapshot.ready and time.monotonic() - self._reported_at > patience_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the worker running until `stop`; wait longer after each failure in a row."""
@@ -120,13 +130,17 @@ class Worker:
         while line := await stream.readline():
             with contextlib.suppress(msgspec.DecodeError):  # a killed worker leaves half a line
                 self.snapshot = msgspec.json.decode(line, type=Snapshot)
+                self._reported_at = time.monotonic()
 
 
 class Supervisor:
     """Runs the workers and answers on the admin plane."""
 
-    def __init__(self, serve: CollectorSettings, spool: SpoolSettings, log_level: str) -> None:
+    def __init__(
+        self, serve: CollectorSettings, spool: SpoolSettings, log_level: str, notifier: Notifier | None = None
+    ) -> None:
         self._serve = serve
+        self._notifier = notifier or Notifier()
         if spool.folder is None:
             raise ValueError("the spool's folder is not named")
         _check_patterns(serve.account_patterns)
@@ -138,6 +152,11 @@ class Supervisor:
         path = Path(serve.keys_file) if serve.keys_file else None
         self._key_store = KeyStore(path, Path(spool.folder), {digest(key.key) for key in serve.keys})
         self._key_store.start()
+        self._handout: Handout | None = None
+        self._pull_context: ssl.SSLContext | None = None
+        if serve.pull_port is not None:
+            self._pull_context = pull_context(serve)
+            self._handout = Handout(serve, self._spool, spool.archive_grace_days)
         self._workers = [
             Worker(WorkerOrder(slot, serve, spool, log_level, self._key_store.records)) for slot in range(serve.workers)
         ]
@@ -154,13 +173,34 @@ class Supervisor:
         with await self._take_port():
             runner = await self._start_admin()
             try:
+                pulled = await self._start_handout()
+                watched = asyncio.create_task(self._notify(stop))
                 await asyncio.gather(*(worker.run(stop) for worker in self._workers))
+                await watched
+                await pulled()
             finally:
                 await runner.cleanup()
         return 0
 
+    async def _notify(self, stop: asyncio.Event) -> None:
+        """Tell the service manager when every worker takes events, and then that none is stuck, until `stop`."""
+        patience_s = self._notifier.watchdog_s or 0.0
+        while not stop.is_set():
+            if all(worker.snapshot.ready for worker in self._workers):
+                self._notifier.ready()
+            if not any(worker.is_stuck(patience_s) for worker in self._workers):
+                self._notifier.alive()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _NOTIFY_S)
+        self._notifier.stopping()
+
     def _reload(self) -> None:
         self._key_store.reload()
+        if self._pull_context is not None:
+            try:
+                renew_pull(self._pull_context, self._serve)
+            except SettingsError as error:
+                log.error("pull_certificate_not_renewed", reason=str(error))
         # Also with the keys of before: the workers look at their certificate again as well.
         for worker in self._workers:
             worker.take_keys(self._key_store.records)
@@ -171,7 +211,7 @@ class Supervisor:
         awaited = False
         while True:
             try:
-                return _hold_port(self._serve.host, self._serve.port)
+                return hold_port(self._serve.host, self._serve.port)
             except PortInUse:
                 if time.monotonic() > patience_ends or not self._has_predecessor():
                     raise
@@ -196,14 +236,21 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         if self._serve.demo:
             add_demo(app, self._serve, self._spool)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._serve.admin_host, self._serve.admin_port).start()
-        except OSError as error:
+        return await _listen(app, self._serve.admin_host, self._serve.admin_port, "admin_port")
+
+    async def _start_handout(self) -> Callable[[], Awaitable[None]]:
+        """Listen for a loader outside, if there is to be one; return what ends it."""
+        if self._handout is None or self._serve.pull_port is None:
+            return _nothing
+        host, port = self._serve.pull_host, self._serve.pull_port
+        runner = await _listen(self._handout.app(), host, port, "pull_port", self._pull_context)
+        expiring = asyncio.create_task(self._handout.expire())
+
+        async def end() -> None:
+            expiring.cancel()
             await runner.cleanup()
-            raise _port_error(error, self._serve.admin_host, self._serve.admin_port, "admin_port") from error
-        return runner
+
+        return end
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -224,12 +271,31 @@ class Supervisor:
             restarts=sum(worker.restarts for worker in self._workers),
             slots=slots,
             keys_file_ok=self._key_store.ok,
+            pull=self._handout.counts if self._handout else None,
         )
         return web.Response(body=render(seen), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     def _usages(self) -> dict[int, Usage]:
         """Look at the folders, also those of slots that have no worker any more."""
         return {slot.slot: measure(slot) for slot in self._spool.slots()}
+
+
+async def _listen(
+    app: web.Application, host: str, port: int, setting: str, context: ssl.SSLContext | None = None
+) -> web.AppRunner:
+    """Serve an application; raise PortInUse, naming the setting, when it cannot be."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise port_error(error, host, port, setting) from error
+    return runner
+
+
+async def _nothing() -> None:
+    """Do it."""
 
 
 def _check_keys(keys: Sequence[str]) -> None:
@@ -249,28 +315,3 @@ def _check_patterns(patterns: Sequence[str]) -> None:
             raise SettingsError(f"[serve.account_patterns] {pattern!r} is not a pattern of RE2: mend it") from error
         if matches_empty:
             raise SettingsError(f"[serve.account_patterns] {pattern!r} matches an empty text: narrow it")
-
-
-def _hold_port(host: str, port: int) -> socket.socket:
-    """Bind the port without listening; raise PortInUse when another program has it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            # Without SO_REUSEPORT: a second Sillok on the port must fail here, not share it.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-        holder = socket.socket(family)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind((host, port))
-    except OSError as error:
-        raise _port_error(error, host, port, "port") from error
-    return holder
-
-
-def _port_error(error: OSError, host: str, port: int, key: str) -> PortInUse:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(
-            f"{host}:{port} is taken by another program; stop it or set another port (SILLOK_SERVE_{key.upper()})"
-        )
-    return PortInUse(f"cannot listen on {host}:{port}: {error.strerror}; check `host` and `{key}` in [serve]")

@@ -5,9 +5,11 @@ is no certificate, does not belong to its key, or has expired.
 """
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from collector_server.client_address import is_loopback
 from collector_server.settings import CollectorSettings
 from contract.errors import SettingsError
 
@@ -35,6 +37,30 @@ def tls_context(settings: CollectorSettings) -> ssl.SSLContext | None:
         raise SettingsError("[serve] tls_certificate and tls_key belong together: set both, or none")
     for name, path in (("tls_certificate", certificate), ("tls_key", key)):
         _check_readable(name, path)
+    return _server_context(certificate, key)
+
+
+def pull_context(settings: CollectorSettings) -> ssl.SSLContext | None:
+    """Return the context of the pull listener, None for this machine's own address without one; raise SettingsError."""
+    certificate, key = settings.pull_tls_certificate, settings.pull_tls_key
+    if certificate is None and key is None and is_loopback(settings.pull_host):
+        return None
+    if certificate is None or key is None:
+        raise SettingsError(
+            "[serve] pull_tls_certificate and pull_tls_key are needed where other machines reach `pull_host`: set both"
+        )
+    for name, path in (("pull_tls_certificate", certificate), ("pull_tls_key", key)):
+        _check_readable(name, path)
+    return _server_context(certificate, key)
+
+
+def renew_pull(context: ssl.SSLContext, settings: CollectorSettings) -> None:
+    """Take the pull listener's files as they are now; raise SettingsError and change nothing if broken."""
+    if pull_context(settings) is not None:
+        _load(context, settings.pull_tls_certificate or "", settings.pull_tls_key or "")
+
+
+def _server_context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, certificate, key)
@@ -70,8 +96,18 @@ def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
         ) from error
 
 
-def _check_times(context: ssl.SSLContext, certificate: str) -> None:
-    """Shake hands with ourselves: Python reads a certificate's dates in no other way."""
+def expiry(certificate: str, key: str) -> float | None:
+    """Return when a certificate ends, seconds since the epoch; None where it cannot be said.
+
+    Raises SettingsError when the files cannot be used, or the certificate is out of its time already.
+    """
+    found = _check_times(_server_context(certificate, key), certificate)
+    ends = (found or {}).get("notAfter")
+    return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+
+
+def _check_times(context: ssl.SSLContext, certificate: str) -> Mapping[str, object] | None:
+    """Shake hands with ourselves: Python reads a certificate's dates in no other way. Return what the client saw."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -89,6 +125,7 @@ def _check_times(context: ssl.SSLContext, certificate: str) -> None:
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _TIMES:
                 raise SettingsError(f"[serve.tls_certificate] {certificate} {_TIMES[error.verify_code]}") from error
-            return  # what else a client may find wrong is between it and the one who issued it
+            return None  # what else a client may find wrong is between it and the one who issued it
         except ssl.SSLError:
-            return
+            return None
+    return ends[0].getpeercert()

@@ -13,8 +13,9 @@ import psycopg
 
 from collector_server.key_store import count_states
 from commands.doctor_database import Finding, examine_database
+from commands.doctor_machine import examine_collectors, examine_logins, examine_machine
 from commands.keys import listed
-from commands.settings import Settings
+from commands.settings import Settings, settings_file
 from commands.terminal import OK, PROBLEM, add_json, terminal, write_json
 from contract.errors import SillokError
 from processor.rule_files import RuleFiles
@@ -28,17 +29,24 @@ _SYNCS: Final = 20
 # A disk that syncs faster than this has a cache that survives a power cut, or lies.
 _SYNC_S_MIN: Final = 20e-6
 _WAITING_S_MAX: Final = 60.0
+_TIGHT: Final = 4
+_PLACES: Final = ("everything", "collector", "inside")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Say how to print."""
+    """Say what to look at, and how to print."""
+    command.add_argument(
+        "--on", choices=_PLACES, default="everything",
+        help="what this machine is: a collector without a database (DMZ), a machine inside, or everything (default)",
+    )  # fmt: skip
     add_json(command)
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Print the findings; say by the exit status whether all is well."""
     dsn = settings.process.dsn or running_dsn(Path(settings.data.folder) / "postgres")
-    findings = list(examine(settings, dsn))
+    config = settings_file(options.config, os.environ)
+    findings = list(examine(settings, dsn, on=options.on, config=config))
     if options.json:
         write_json(findings)
     else:
@@ -50,20 +58,28 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return PROBLEM if any(finding.advice for finding in findings) else OK
 
 
-def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
+def examine(
+    settings: Settings, dsn: str | None, *, on: str = "everything", config: str | None = None
+) -> Iterator[Finding]:
     """Yield every finding; a check that cannot run is a finding too."""
-    checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("data folder", lambda: _folder(Path(settings.data.folder))),
-        ("disk sync", lambda: _sync(settings.spool_folder())),
-        ("spool", lambda: _spool(settings.spool_folder())),
-        ("write keys", lambda: _keys(settings)),
-        ("collector", lambda: _collector(settings)),
-    ]
+    checks: list[tuple[str, Callable[[], Finding]]] = list(examine_machine(settings, config))
+    if on != "inside":
+        checks += [
+            ("data folder", lambda: _folder(Path(settings.data.folder), settings.spool.free_bytes_min)),
+            ("disk sync", lambda: _sync(settings.spool_folder())),
+            ("spool", lambda: _spool(settings.spool_folder())),
+            ("write keys", lambda: _keys(settings)),
+            ("collector", lambda: _collector(settings)),
+        ]
+    if on != "collector":
+        checks += [*examine_collectors(settings), *examine_logins(settings)]
     for name, check in checks:
         try:
             yield check()
         except (OSError, SillokError) as error:
             yield Finding(name, "failed", str(error))
+    if on == "collector":
+        return
     if dsn is None:
         yield from _rule_files(settings, None)
         yield Finding("database", "not running", "start it with `sillok up`, or set the dsn in the settings")
@@ -76,14 +92,19 @@ def examine(settings: Settings, dsn: str | None) -> Iterator[Finding]:
         yield Finding("database", "failed", str(error).strip())
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(folder: Path, free_bytes_min: int) -> Finding:
     if not folder.exists():
         return Finding("data folder", f"{folder} does not exist yet", "`sillok up` makes it")
     if not os.access(folder, os.W_OK):
         return Finding("data folder", f"{folder} cannot be written", "check its owner and permissions")
     stats = os.statvfs(folder)
     free = stats.f_bavail * stats.f_frsize
-    return Finding("data folder", f"{folder}, {free / 2**30:.1f} GiB free")
+    result = f"{folder}, {free / 2**30:.1f} GiB free"
+    if free < free_bytes_min:
+        return Finding("data folder", result, "make space: below [spool] free_bytes_min the collector answers 503")
+    if free < _TIGHT * free_bytes_min:
+        return Finding("data folder", result, "make space soon, or see why segments are not loaded")
+    return Finding("data folder", result)
 
 
 def _sync(spool: Path) -> Finding:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from collector_server.key_file import KeyRecord, KeyState, digest, edited_keys, make_key, read_keys
 from collector_server.settings import KeyKind, KeyRights
+from commands.key_log import note
 from commands.settings import Settings
 from commands.terminal import OK, add_config, add_json, terminal, write_json
 from contract.calendar import SEOUL
@@ -90,6 +91,7 @@ def make(settings: Settings, source: str, kind: KeyKind, origins: Sequence[str],
     text, record = make_key(checked)
     with edited_keys(settings.keys_file(), taken_by(settings)) as records:
         records.append(record)
+        note(settings.keys_file().resolve(), "keys make", record)
     return MadeKey(text, record.id, source)
 
 
@@ -105,6 +107,7 @@ def change(settings: Settings, key_or_id: str, state: KeyState) -> KeyRecord:
             raise UsageError(f"key {former.id} is {former.state} already; make a new one with `sillok keys make`")
         now = datetime.now(UTC).replace(microsecond=0)
         records[place] = msgspec.structs.replace(former, state=state, changed=now)
+        note(settings.keys_file().resolve(), "keys retire" if state == "retiring" else "keys revoke", former)
         return records[place]
 
 

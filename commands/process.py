@@ -1,6 +1,7 @@
 """`sillok process`: `raw.events` into `clean`."""
 
 import argparse
+import os
 import signal
 import threading
 
@@ -9,6 +10,7 @@ from commands.database import find_migrated_dsn
 from commands.settings import Settings
 from commands.terminal import OK
 from processor.run import Processor
+from storage.notify import Notifier
 
 HELP = "run the processor: raw.events into clean"
 
@@ -23,5 +25,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     stop, reload = stop_event(with_stdin=options.settings_from_stdin), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     dsn = find_migrated_dsn(settings, "process")
-    Processor(settings.process, dsn, retention=settings.retention, reload=reload).run(stop, once=options.once)
+    notifier = Notifier.from_environment(os.environ)
+    processor = Processor(settings.process, dsn, retention=settings.retention, reload=reload)
+    processor.run(stop, once=options.once, turned=notifier.turned)
+    notifier.stopping()
     return OK

@@ -86,13 +86,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def load_settings(config: str | None, environment: Mapping[str, str]) -> Settings:
     """Read file and environment; raise SettingsError that names the key and the file."""
-    path = config or environment.get("SILLOK_CONFIG") or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    path = settings_file(config, environment)
     values = _read_file(path) if path else {}
     _check(values, path or "the defaults")
     overrides = _from_environment(environment)
     for section, found in overrides.items():
         values[section] = {**values.get(section, {}), **found}
     return _check(values, "the environment")
+
+
+def settings_file(config: str | None, environment: Mapping[str, str]) -> str | None:
+    """Return the file the settings come from, None when there is none."""
+    return config or environment.get("SILLOK_CONFIG") or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
 
 
 def _read_file(path: str) -> dict[str, Any]:

@@ -226,6 +226,8 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.actions.arguments": "What it was told, without personal data: a customer stands as a keyed hash.",
     "ops.actions.reason": "Why, in the operator's words; empty where none is asked for.",
     "ops.actions.result": "What it did, in numbers.",
+    "ops.actions.link": "Its place in the chain: 1, 2, 3 …, in the order of the commits.",
+    "ops.actions.chain": "SHA-256 of the former action's `chain` and of this row: `ops.action_hash`.",
     "ops.clients.removed": "How many of its clean events an operator has erased or purged: they arrived.",
     "ops.discarded.dead_letter_id": "The number the dead letter had.",
     "ops.discarded.stage": "Where it had become one: `load` or `process`.",

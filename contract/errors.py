@@ -16,6 +16,7 @@ SillokError
 │   ├── SpoolUnavailable    full, failed, busy or closing: 503, the client waits
 │   ├── SpoolFormatError    a file that this version cannot read
 │   └── SegmentChanged      the name of a loaded segment with other contents
+├── AuditBroken             a log of operators' actions is not as it was written
 ├── BooksStayOpen           a day that cannot be closed yet; the message says why
 └── DatabaseUnavailable     passing: the loader and the processor wait and try again
 """
@@ -91,6 +92,10 @@ class SpoolFormatError(SpoolError):
 
 class SegmentChanged(SpoolError):
     """A segment has the name of one already loaded but other contents; it is kept and not loaded."""
+
+
+class AuditBroken(SillokError):
+    """A log of operators' actions is not as it was written; keep it and find out who changed it."""
 
 
 class BooksStayOpen(SillokError):

@@ -9,6 +9,7 @@ Always true:
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -52,10 +53,14 @@ class Processor:
         self._dictionaries = Dictionaries(self._files.channels.value, own_apps=own_apps(settings.app_user_agents))
         self._connection: psycopg.Connection | None = None
 
-    def run(self, stop: threading.Event, *, once: bool = False) -> int:
-        """Clean until `stop`; with `once`, until nothing loaded is left. Return how many events became clean."""
+    def run(self, stop: threading.Event, *, once: bool = False, turned: Callable[[], None] = lambda: None) -> int:
+        """Clean until `stop`; with `once`, until nothing loaded is left. Return how many events became clean.
+
+        `turned` is called before every batch and every look at the ledger.
+        """
         clean = failures = 0
         while not stop.is_set():
+            turned()
             try:
                 report = self._turn()
                 failures = 0

@@ -23,6 +23,7 @@ from contract.errors import SegmentChanged, SpoolFormatError
 from contract.outcome import Outcome
 from storage.contents import Contents, missing
 from storage.copy import copy_rows
+from storage.log import SlotLog
 from storage.postgres import is_passing, read_sql
 from storage.rows import received_at
 from storage.spool.erase import rewrite_archived
@@ -49,14 +50,14 @@ class _Miscounted(Exception):
     """The payload did not hold what the ledger row said: roll back and write it anew."""
 
 
-def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int) -> LoadReport | None:
+def load_segment(connection: psycopg.Connection, folder: SlotLog, number: int) -> LoadReport | None:
     """Load one sealed segment and release it; None when it was loaded before, also by another loader just now.
 
     Raises psycopg.Error when the database is in the way, SpoolFormatError or SegmentChanged when the
     file is: it then stays where it is.
     """
     try:
-        data = folder.files.read(folder.segment_path(number))
+        data = folder.read(number)
     except FileNotFoundError:
         # Only a release takes a sealed segment away. If it was anything else, its number is missing in the
         # ledger and holds the watermark.
@@ -64,7 +65,7 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
     name = SegmentId(folder.spool_id, folder.slot, number)
     digest = hashlib.sha256(data).digest()
     if _is_loaded(connection, name, digest, SegmentHeader.unpack(data).revision):
-        folder.release(number)
+        folder.release(number, digest)
         return None
     segment = parse_segment(data)
     header = segment.header
@@ -72,8 +73,6 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         raise SpoolFormatError(f"segment {name} says of itself that it is another: it was renamed or copied here")
     if segment.footer is None:
         raise SpoolFormatError(f"segment {name} is sealed but its footer is damaged: its loss must be written off")
-    # What the ledger knows of must not lose its name in a power cut, and come back recovered with other bytes.
-    folder.files.sync_folder(folder.path)
     contents = Contents(segment)
     try:
         report = _load_patiently(connection, name, digest, contents, segment.footer)
@@ -82,10 +81,13 @@ def load_segment(connection: psycopg.Connection, folder: SlotFolder, number: int
         if not _is_loaded(connection, name, digest, segment.header.revision):
             raise
         report = None
-    folder.release(number)
+    folder.release(number, digest)
     if contents.erased:
         # The archive must not keep what raw may not hold.
-        rewrite_archived(folder, number, contents.erased)
+        if isinstance(folder, SlotFolder):
+            rewrite_archived(folder, number, contents.erased)
+        else:
+            log.warning("erased_events_archived", segment=str(name), action="they leave with the grace period")
     return report
 
 

@@ -7,24 +7,27 @@ Always true:
 - After each new connection, archived segments that the ledger does not know are loaded again: the database
   may have been restored, or failed over, to an earlier state.
 - A segment that cannot be loaded stops its own slot only; it is said once and tried again.
-- A disk that refuses (read-only, unreadable) is said once and waited out like a database that is away: a load that was
-  committed and could not be released is known to the ledger, and released later.
+- A log that refuses (a read-only disk, a collector out of reach) is said once and waited out like a database that is
+  away, and stops no other: a load that was committed and could not be released is known to the ledger, and released
+  later.
 """
 
 import random
 import threading
 import time
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
 
 import psycopg
 import structlog
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from contract.errors import DatabaseUnavailable, SpoolError
-from storage.load import LoadReport, load_segment
-from storage.postgres import connect, is_passing, read_sql
-from storage.spool.folder import OPEN, SEALED, SegmentId, SlotFolder, SpoolFolder
+from storage.load import LoadReport
+from storage.log import SegmentLog, SlotLog
+from storage.postgres import is_passing
+from storage.sink import PostgresSink, Sink
+from storage.spool.folder import SegmentId
 
 log: Final = structlog.get_logger()
 
@@ -34,6 +37,17 @@ _HOUSEKEEPING_S: Final = 60.0
 _DAY_S: Final = 86_400
 
 
+class CollectorAddress(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of `[[load.collectors]]`: a collector whose spool is out of this machine's reach, in a DMZ."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^/?#@\s]+$")]
+    """Its pull listener, `https://10.20.0.5:7072`: see `pull_port` in `[serve]`."""
+    token_file: str
+    """A file with the token, the same text as in the collector's `pull_token_file`; readable for the loader alone."""
+    ca_file: str | None = None
+    """PEM file with the certificates that vouch for the collector's; None for those of the system."""
+
+
 class LoadSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section `[load]`."""
 
@@ -41,35 +55,45 @@ class LoadSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """PostgreSQL, as a user that may act as `sillok_loader`. Empty: the embedded one of `sillok up`."""
     poll_ms: int = 200
     """How often the spool is looked at. Longer: events reach the tables later."""
+    collectors: tuple[CollectorAddress, ...] = ()
+    """Whose spools to load over HTTPS. Empty: the spool of this machine, and that alone."""
 
     def __repr__(self) -> str:
-        return f"LoadSettings(dsn={'…' if self.dsn else ''!r}, poll_ms={self.poll_ms})"
+        return (
+            f"LoadSettings(dsn={'…' if self.dsn else ''!r}, poll_ms={self.poll_ms}, "
+            f"collectors={[collector.url for collector in self.collectors]})"
+        )
 
 
 class Loader:
-    """Loads one machine's spool into one database."""
+    """Loads the segments of one or more logs into one database."""
 
-    def __init__(self, settings: LoadSettings, dsn: str, spool: Path, archive_grace_days: float) -> None:
+    def __init__(self, settings: LoadSettings, dsn: str, logs: Sequence[SegmentLog], archive_grace_days: float) -> None:
         self._settings = settings
         self._dsn = dsn
-        self._spool = SpoolFolder(spool)
+        self._logs = logs
         self._grace_s = archive_grace_days * _DAY_S
-        self._connection: psycopg.Connection | None = None
+        self._sink: Sink | None = None
         self._housekept_at = 0.0
-        self._recalled = False
+        self._recalled: set[str] = set()
+        """The logs whose archive was compared with the ledger on this connection."""
         self._complained: set[str] = set()
-        self._refusal: OSError | None = None
-        """What the disk said in this turn."""
-        self._disk_refuses = False
+        self._refusals: dict[str, OSError] = {}
+        """What the logs said in this turn."""
+        self._refusing: set[str] = set()
 
-    def run(self, stop: threading.Event, *, once: bool = False) -> int:
-        """Load until `stop`; with `once`, until nothing sealed is left. Return how many segments were loaded."""
+    def run(self, stop: threading.Event, *, once: bool = False, turned: Callable[[], None] = lambda: None) -> int:
+        """Load until `stop`; with `once`, until nothing sealed is left. Return how many segments were loaded.
+
+        `turned` is called after every look at logs and database, whatever came of it.
+        """
         loaded = failures = 0
         while not stop.is_set():
-            self._refusal = None
+            self._refusals = {}
             reports: list[LoadReport] = []
+            turned()
             try:
-                reports = self._turn(stop)
+                reports = self._turn(stop, turned)
                 self._housekeep()
             except (DatabaseUnavailable, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
@@ -77,49 +101,48 @@ class Loader:
                 failures += 1
                 self._wait_for_database(stop, failures, error)
                 continue
-            except OSError as error:
-                self._refusal = error
             loaded += len(reports)
             failures = 0
-            self._say_of_disk()
+            self._say_of_logs()
             if once and not reports:
                 break
-            stop.wait(_DISK_RETRY_S if self._refusal else self._settings.poll_ms / 1000)
+            stop.wait(_DISK_RETRY_S if self._refusals else self._settings.poll_ms / 1000)
         self.close()
         return loaded
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
 
-    def _turn(self, stop: threading.Event) -> list[LoadReport]:
+    def _turn(self, stop: threading.Event, turned: Callable[[], None]) -> list[LoadReport]:
         """Load what is sealed now, slot by slot, in the order of the numbers."""
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn, role="sillok_loader", application="sillok load")
+        if self._sink is None or not self._sink.is_open:
+            self._sink = PostgresSink.open(self._dsn)
             log.info("database_connected", part="loader")
-            self._recalled = False
-        if not self._recalled:
-            self._recall(self._connection)
-            self._recalled = True
-        work = [(slot, number) for slot in self._spool.slots() for number in slot.segments(SEALED)]
-        slots = self._spool.slots()
-        self._register(slots)
-        reports: list[LoadReport] = []
-        stuck: set[int] = set()
-        for slot, number in work:
-            if stop.is_set() or slot.slot in stuck:
-                continue
+            self._recalled = set()
+        work: list[tuple[SegmentLog, SlotLog, int]] = []
+        for segments in self._logs:
             try:
-                report = load_segment(self._connection, slot, number)
+                work += self._look(self._sink, segments)
+            except OSError as error:
+                self._refusals[segments.name] = error
+        reports: list[LoadReport] = []
+        stuck: set[tuple[object, int]] = set()
+        for segments, slot, number in work:
+            if stop.is_set() or (slot.spool_id, slot.slot) in stuck:
+                continue
+            turned()
+            try:
+                report = self._sink.load(slot, number)
             except SpoolError as error:
                 self._complain(SegmentId(slot.spool_id, slot.slot, number), error)
-                stuck.add(slot.slot)
+                stuck.add((slot.spool_id, slot.slot))
                 continue
             except OSError as error:
-                self._refusal = error
-                stuck.add(slot.slot)
+                self._refusals[segments.name] = error
+                stuck.add((slot.spool_id, slot.slot))
                 continue
             except psycopg.errors.RaiseException as error:
                 # Received while the clock was years wrong; it keeps the watermark, and nothing else, waiting.
@@ -129,42 +152,39 @@ class Loader:
                 reports.append(report)
         return reports
 
-    def _recall(self, connection: psycopg.Connection) -> None:
+    def _look(self, sink: Sink, segments: SegmentLog) -> list[tuple[SegmentLog, SlotLog, int]]:
+        """Return what waits in a log, after telling the ledger which slots it has and how far their numbers go."""
+        if segments.name not in self._recalled:
+            self._recall(sink, segments)
+            self._recalled.add(segments.name)
+        work = [(segments, slot, number) for slot in segments.slots() for number in slot.waiting()]
+        for slot in segments.slots():
+            sink.register(slot.spool_id, slot.slot, slot.newest())
+        return work
+
+    def _recall(self, sink: Sink, segments: SegmentLog) -> None:
         """Take out of the archive what this database has never heard of, or no longer has."""
-        for slot in self._spool.slots():
-            archived = slot.segments(SEALED, slot.archive)
-            unknown = connection.execute(
-                read_sql("storage.sql", "unknown_segments.sql"),
-                {"spool_id": slot.spool_id, "slot": slot.slot, "segments": archived},
-            ).fetchall()
-            for (number,) in unknown:
+        for slot in segments.slots():
+            unknown = sink.unknown(slot.spool_id, slot.slot, slot.released())
+            for number in unknown:
                 slot.recall(number)
             if unknown:
                 log.warning("segments_recalled", slot=slot.slot, segments=len(unknown), reason="not in the ledger")
-
-    def _register(self, slots: list[SlotFolder]) -> None:
-        """Tell the ledger which slots exist and how far their numbers go."""
-        assert self._connection is not None  # noqa: S101 - _turn connected
-        for slot in slots:
-            last = max(slot.segments(OPEN) + slot.segments(SEALED), default=0)
-            self._connection.execute(
-                read_sql("storage.sql", "upsert_slot.sql"),
-                {"spool_id": slot.spool_id, "slot": slot.slot, "last_segment": last},
-            )
 
     def _complain(self, name: SegmentId, error: Exception) -> None:
         if str(name) not in self._complained:
             self._complained.add(str(name))
             log.error("segment_stuck", segment=str(name), reason=_short(error))
 
-    def _say_of_disk(self) -> None:
-        """Say it once when the disk begins to refuse, and once when it has ceased to."""
-        if self._refusal is not None and not self._disk_refuses:
-            action = "make the spool's disk readable and writable again: the loader goes on by itself"
-            log.error("spool_unavailable", part="loader", reason=str(self._refusal), action=action)
-        elif self._refusal is None and self._disk_refuses:
-            log.info("spool_resumed", part="loader")
-        self._disk_refuses = self._refusal is not None
+    def _say_of_logs(self) -> None:
+        """Say it once when a log begins to refuse, and once when it has ceased to."""
+        for name in self._refusals.keys() - self._refusing:
+            action = "make the spool readable and writable again: the loader goes on by itself"
+            reason = str(self._refusals[name])
+            log.error("spool_unavailable", part="loader", spool=name, reason=reason, action=action)
+        for name in self._refusing - self._refusals.keys():
+            log.info("spool_resumed", part="loader", spool=name)
+        self._refusing = set(self._refusals)
 
     def _wait_for_database(self, stop: threading.Event, failures: int, error: Exception) -> None:
         """Back off with jitter, dropping a connection whose state nobody knows."""
@@ -179,9 +199,11 @@ class Loader:
         now = time.monotonic()
         if now - self._housekept_at < _HOUSEKEEPING_S:
             return
-        oldest = time.time() - self._grace_s
-        for slot in self._spool.slots():
-            slot.drop_archived(keep=lambda path: path.stat().st_mtime >= oldest)
+        for segments in self._logs:
+            try:
+                segments.expire(time.time() - self._grace_s)
+            except OSError as error:
+                self._refusals[segments.name] = error
         self._housekept_at = now
 
 

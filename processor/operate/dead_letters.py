@@ -80,11 +80,18 @@ def list_letters(
 
 
 def show_letter(connection: psycopg.Connection, dead_letter_id: int) -> dict[str, Any]:
-    """Return everything about one letter, its body included; raise UsageError when there is none."""
-    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+    """Return everything about one letter, its body included, and write down that it was looked at.
+
+    Raises UsageError when there is none.
+    """
+    with (
+        acting(connection, "dead-letters show", {"dead_letter_ids": [dead_letter_id]}),
+        connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
+    ):
         found = cursor.execute("select * from ops.dead_letters where dead_letter_id = %s", (dead_letter_id,)).fetchone()
-    if found is None:
-        raise UsageError(f"there is no dead letter {dead_letter_id}: `sillok dead-letters list` shows those there are")
+        if found is None:
+            missing = f"there is no dead letter {dead_letter_id}"
+            raise UsageError(f"{missing}: `sillok dead-letters list` shows those there are")
     return found
 
 

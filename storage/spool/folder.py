@@ -17,6 +17,7 @@ Always true:
 """
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from uuid import UUID, uuid4
 
 from msgspec import DecodeError, Struct, json
 
-from contract.errors import FolderNotWritable, SpoolFormatError
+from contract.errors import FolderNotWritable, SegmentChanged, SpoolFormatError
 from storage.spool.files import Files, OsFiles
 
 OPEN: Final = ".open"
@@ -104,8 +105,41 @@ class SlotFolder:
         """Say whether the segment stands sealed, waiting for the loader or already released by it."""
         return self.segment_path(segment).exists() or self.archived(segment) is not None
 
-    def release(self, segment: int) -> None:
-        """Move a segment whose load is committed into the archive; repeating it is harmless."""
+    def waiting(self) -> list[int]:
+        """Return the numbers that wait for the loader, ascending."""
+        return self.segments(SEALED)
+
+    def released(self) -> list[int]:
+        """Return the numbers in the archive, ascending."""
+        return self.segments(SEALED, self.archive)
+
+    def newest(self) -> int:
+        """Return the highest number that waits or is being written, 0 when there is none."""
+        return max(self.segments(OPEN) + self.segments(SEALED), default=0)
+
+    def read(self, segment: int) -> bytes:
+        """Return a sealed segment, waiting or archived; raise FileNotFoundError when it is neither.
+
+        Its name is on the disk then: what the ledger knows of must not lose it in a power cut, and come back
+        recovered with other bytes.
+        """
+        try:
+            data = self.files.read(self.segment_path(segment))
+        except FileNotFoundError:
+            archived = self.archived(segment)
+            if archived is None:
+                raise
+            return self.files.read(archived)
+        self.files.sync_folder(self.path)
+        return data
+
+    def release(self, segment: int, sha256: bytes | None = None) -> None:
+        """Move a segment whose load is committed into the archive; repeating it is harmless.
+
+        With `sha256`, of what was loaded: raise SegmentChanged when the segment has other contents.
+        """
+        if sha256 is not None:
+            self._check_contents(segment, sha256)
         path = self.segment_path(segment)
         if not path.exists():
             return
@@ -117,6 +151,17 @@ class SlotFolder:
             return  # a second loader was faster
         self.files.sync_folder(self.archive)
         self.files.sync_folder(self.path)
+
+    def _check_contents(self, segment: int, sha256: bytes) -> None:
+        path = self.segment_path(segment)
+        if not path.exists():
+            archived = self.archived(segment)
+            if archived is None or _revision_of(archived.name):
+                return  # long gone, or rewritten since without what was erased
+            path = archived
+        if hashlib.sha256(self.files.read(path)).digest() != sha256:
+            name = SegmentId(self.spool_id, self.slot, segment)
+            raise SegmentChanged(f"segment {name} has other contents than were loaded: keep the file and find out why")
 
     def recall(self, segment: int) -> None:
         """Move a segment from the archive back among those that wait for the loader; repeating it is harmless."""
@@ -212,6 +257,16 @@ class SpoolFolder:
                 f"cannot write the spool folder {self.path}: {error.strerror}; check its owner and permissions"
             ) from error
         return spool_id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return str(self.path)
+
+    def expire(self, released_before: float) -> None:
+        """Drop archived segments that were sealed before this time, seconds since the epoch."""
+        for slot in self.slots():
+            slot.drop_archived(keep=lambda path: path.stat().st_mtime >= released_before)
 
     def slot(self, slot: int) -> SlotFolder:
         """Return one slot's folder, whether it exists yet or not."""

@@ -134,8 +134,7 @@ def _die() -> NoReturn:
 def _load(files: OsFiles) -> int:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadOrder)
     configure_logs("info")
-    loader = Loader(LoadSettings(poll_ms=20), order.dsn, Path(order.spool), 7)
-    loader._spool = SpoolFolder(Path(order.spool), files)
+    loader = Loader(LoadSettings(poll_ms=20), order.dsn, [SpoolFolder(Path(order.spool), files)], 7)
     return loader.run(threading.Event())
 
 

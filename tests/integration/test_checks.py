@@ -18,6 +18,9 @@ NOON = today_us(12)
 
 # What is spoiled → the checks that must see it, and how many rows they return.
 PLANTED = {
+    "insert into ops.actions (operator, command, arguments, reason, result) values ('x', 'y', '{}', '', '{}')": {
+        "actions_are_chained": 1,
+    },
     "delete from clean.events where click_text = 'twice'": {
         "duplicates_have_an_original": 1,
         "sessions_agree_with_events": 1,

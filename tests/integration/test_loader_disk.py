@@ -19,9 +19,7 @@ def files() -> FakeFiles:
 
 @pytest.fixture
 def loader(road: Road, files: FakeFiles) -> Loader:
-    loader = Loader(LoadSettings(poll_ms=1), road.dsn, road.spool.path, archive_grace_days=7)
-    loader._spool = SpoolFolder(road.spool.path, files)
-    return loader
+    return Loader(LoadSettings(poll_ms=1), road.dsn, [SpoolFolder(road.spool.path, files)], archive_grace_days=7)
 
 
 def run(loader: Loader) -> list[str]:

@@ -1,0 +1,132 @@
+"""What `sillok doctor` looks at on this machine: settings, clock, file system, certificates, the log of keys."""
+
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from collector_server.tls import expiry
+from commands.doctor_database import Finding
+from commands.key_log import log_path, read_actions
+from commands.settings import Settings
+from contract.errors import SillokError
+from storage.postgres import connect
+from storage.remote import RemoteSpool
+
+_DAY_S: Final = 86_400
+_EXPIRY_DAYS_MIN: Final = 21
+_READABLE_BY_OTHERS: Final = 0o044
+# adjtimex(2): the return value when no NTP program keeps the clock.
+_TIME_ERROR: Final = 5
+_TIMEX_BYTES: Final = 512
+_FORGETFUL: Final = ("tmpfs", "ramfs")
+_SHARED: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph")
+
+
+def examine_machine(settings: Settings, config: str | None) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield each check's name and the check; one may raise OSError or SillokError."""
+    yield "settings", lambda: _settings(config)
+    yield "clock", _clock
+    yield "file system", lambda: _file_system(settings.spool_folder())
+    serve = settings.serve
+    for name, certificate, key in (
+        ("certificate", serve.tls_certificate, serve.tls_key),
+        ("pull certificate", serve.pull_tls_certificate, serve.pull_tls_key),
+    ):
+        if certificate and key:
+            yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
+    yield "key log", lambda: _key_log(settings)
+
+
+def examine_collectors(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield a check for each collector whose spool is pulled."""
+    for each in settings.load.collectors:
+        yield (
+            f"collector {each.url}",
+            lambda each=each: _pulled(RemoteSpool(each.url, each.token_file, each.ca_file)),  # type: ignore[misc]
+        )
+
+
+def examine_logins(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield a check for each database user: that it may act as the role its program works as."""
+    for section, role in (("load", "sillok_loader"), ("process", "sillok_processor"), ("operate", "sillok_operator")):
+        dsn = getattr(settings, section).dsn
+        if dsn:
+            yield f"[{section}] user", lambda section=section, role=role, dsn=dsn: _login(section, role, dsn)  # type: ignore[misc]
+
+
+def _settings(config: str | None) -> Finding:
+    if config is None:
+        return Finding("settings", "defaults and the environment")
+    mode = Path(config).stat().st_mode & 0o777
+    if mode & _READABLE_BY_OTHERS and "dsn" in Path(config).read_text(encoding="utf-8"):
+        advice = f"it names a database: `chmod 640 {config}`, its group being the one that Sillok runs as"
+        return Finding("settings", f"{config} has mode {mode:03o}", advice if mode & 0o004 else "")
+    return Finding("settings", f"{config} has mode {mode:03o}")
+
+
+def _clock() -> Finding:
+    """Ask the kernel whether a program keeps its clock: `received_at` and the watermark are this clock's."""
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: asks, and changes nothing
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
+    if state == -1:
+        return Finding("clock", "the kernel does not say whether it is kept by NTP")
+    if state == _TIME_ERROR:
+        return Finding("clock", "nothing keeps it", "run chrony or another NTP client: times and watermark are its")
+    return Finding("clock", "kept by NTP")
+
+
+def _file_system(spool: Path) -> Finding:
+    place = next(parent for parent in (spool.absolute(), *spool.absolute().parents) if parent.exists()).resolve()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    under = [(mount[1], mount[2]) for mount in mounts if place.is_relative_to(mount[1].replace("\\040", " "))]
+    point, kind = max(under, key=lambda mount: len(mount[0]))
+    advice = ""
+    if kind in _FORGETFUL:
+        advice = "it is memory: a power cut loses what was acknowledged; put the spool on a disk"
+    elif kind in _SHARED:
+        advice = "locks and syncs over a network are not what a disk's are; put the spool on a disk of this machine"
+    return Finding("file system", f"the spool is on {kind}, mounted on {point}", advice)
+
+
+def _certificate(name: str, certificate: str, key: str) -> Finding:
+    until = expiry(certificate, key)
+    if until is None:
+        return Finding(name, f"{certificate}: its dates could not be read", "try it with `openssl s_client`")
+    days = (until - time.time()) / _DAY_S
+    result = f"{certificate} is good for {days:.0f} more days"
+    advice = "renew it, then `systemctl reload sillok-collector`" if days < _EXPIRY_DAYS_MIN else ""
+    return Finding(name, result, advice)
+
+
+def _key_log(settings: Settings) -> Finding:
+    try:
+        actions = list(read_actions(log_path(settings.keys_file())))
+    except SillokError as error:
+        return Finding("key log", "broken", str(error))
+    return Finding("key log", f"{len(actions)} changes, each following from the one before it")
+
+
+def _pulled(spool: RemoteSpool) -> Finding:
+    name = f"collector {spool.name}"
+    try:
+        waiting = sum(len(slot.waiting()) for slot in spool.slots())
+    except OSError as error:
+        return Finding(name, "out of reach", f"{error}; check its pull_port, the firewall, token and certificate")
+    finally:
+        spool.close()
+    return Finding(name, f"{waiting} sealed segments wait")
+
+
+def _login(section: str, role: str, dsn: str) -> Finding:
+    name = f"[{section}] user"
+    try:
+        with connect(dsn, role=role, application="sillok doctor") as connection:
+            user, mighty = connection.execute(
+                "select session_user, rolsuper from pg_roles where rolname = session_user"
+            ).fetchone() or ("?", False)
+    except SillokError as error:
+        return Finding(name, f"cannot act as {role}", str(error))
+    advice = f"it is a superuser: give `sillok {section}` a user that may act as {role} and no more" if mighty else ""
+    return Finding(name, f"{user} may act as {role}", advice)

@@ -1,0 +1,1 @@
+"""What commands ask the database, one statement a file."""

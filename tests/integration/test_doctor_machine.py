@@ -1,0 +1,128 @@
+"""`sillok doctor` on the machine itself: each fault is named with what to do, and a collector's machine needs no database."""
+
+import json
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from commands.doctor import examine
+from commands.doctor_database import Finding
+from commands.settings import Settings, load_settings
+from storage.postgres import connect
+from tests.builders import Road, Spool, event
+from tests.integration.test_tls import Certificates
+from tests.operating import sillok
+from tests.pulling import handing_out
+
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed to make certificates")
+
+
+def settings_of(folder: Path, text: str = "") -> tuple[Settings, str]:
+    path = folder / "sillok.toml"
+    path.write_text(f'[data]\nfolder = "{folder}"\n{text}', encoding="utf-8")
+    path.chmod(0o640)
+    return load_settings(str(path), {}), str(path)
+
+
+def found(folder: Path, text: str = "", *, on: str = "collector") -> dict[str, Finding]:
+    settings, path = settings_of(folder, text)
+    return {finding.check: finding for finding in examine(settings, None, on=on, config=path)}
+
+
+def test_a_collectors_machine_is_asked_for_no_database(tmp_path: Path) -> None:
+    _, path = settings_of(tmp_path)
+    done = sillok(Path(path), "doctor", "--on", "collector", "--json")
+    checks = [finding["check"] for finding in json.loads(done.stdout)]
+    assert checks == [
+        "settings", "clock", "file system", "key log", "data folder", "disk sync", "spool", "write keys", "collector",
+    ]  # fmt: skip
+
+
+def test_the_clock_is_asked_and_not_changed(tmp_path: Path) -> None:
+    before = time.time() - time.monotonic()
+    assert found(tmp_path)["clock"].result in {
+        "kept by NTP", "nothing keeps it", "the kernel does not say whether it is kept by NTP",
+    }  # fmt: skip
+    assert abs(time.time() - time.monotonic() - before) < 0.5
+
+
+def test_a_spool_in_memory_is_said(tmp_path: Path) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("there is no file system in memory here")
+    settings = '[spool]\nfolder = "/dev/shm/sillok-spool-that-is-not-there"\n'
+    assert found(tmp_path, settings)["file system"] == Finding(
+        "file system", "the spool is on tmpfs, mounted on /dev/shm",
+        "it is memory: a power cut loses what was acknowledged; put the spool on a disk",
+    )  # fmt: skip
+    assert not Path("/dev/shm/sillok-spool-that-is-not-there").exists()
+
+
+def test_a_settings_file_with_a_database_that_all_may_read_is_said(tmp_path: Path) -> None:
+    settings, path = settings_of(tmp_path, '[load]\ndsn = "host=nowhere"\n')
+    assert next(iter(examine(settings, None, on="collector", config=path))).advice == ""
+    Path(path).chmod(0o644)
+    assert "chmod 640" in next(iter(examine(settings, None, on="collector", config=path))).advice
+
+
+def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path) -> None:
+    assert found(tmp_path, f"[spool]\nfree_bytes_min = {2**60}\n")["data folder"].advice.startswith("make space: below")
+
+
+@needs_openssl
+@pytest.mark.parametrize(("days", "advice"), [(90, ""), (5, "renew it, then `systemctl reload sillok-collector`")])
+def test_a_certificate_that_ends_soon_is_said(tmp_path: Path, days: int, advice: str) -> None:
+    end = f"{datetime.now(UTC) + timedelta(days=days, hours=1):%Y%m%d%H%M%SZ}"
+    certificate, key = Certificates(tmp_path).make("page", end=end)
+    settings = f'[serve]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n'
+    assert found(tmp_path, settings)["certificate"] == Finding(
+        "certificate", f"{certificate} is good for {days} more days", advice
+    )
+
+
+@needs_openssl
+def test_a_certificate_that_has_ended_is_said(tmp_path: Path) -> None:
+    certificate, key = Certificates(tmp_path).make("page", end="20210101000000Z")
+    settings = f'[serve]\npull_tls_certificate = "{certificate}"\npull_tls_key = "{key}"\n'
+    assert "has expired: renew it" in found(tmp_path, settings)["pull certificate"].advice
+
+
+def test_a_changed_key_log_is_said(tmp_path: Path) -> None:
+    _, path = settings_of(tmp_path)
+    sillok(Path(path), "keys", "make", "--source", "web")
+    assert found(tmp_path)["key log"].advice == ""
+    log = tmp_path / "keys.jsonl.log"
+    log.write_bytes(log.read_bytes().replace(b"web", b"app"))
+    assert "line 1 does not follow" in found(tmp_path)["key log"].advice
+
+
+def test_collectors_that_are_pulled_are_asked(tmp_path: Path, spool_path: Path) -> None:
+    Spool(spool_path).write(event())
+    with handing_out(spool_path, tmp_path / "token") as (url, _):
+        collectors = "".join(
+            f'[[load.collectors]]\nurl = "{each}"\ntoken_file = "{tmp_path / "token"}"\n'
+            for each in (url, "http://127.0.0.1:1")
+        )
+        findings = found(tmp_path, collectors, on="inside")
+    assert findings[f"collector {url}"] == Finding(f"collector {url}", "1 sealed segments wait")
+    assert "check its pull_port" in findings["collector http://127.0.0.1:1"].advice
+
+
+def test_each_programs_user_is_tried_as_its_role(road: Road, tmp_path: Path) -> None:
+    dsn = psycopg.conninfo.make_conninfo(road.dsn, user="doctor_test")
+    road.admin.execute("create user doctor_test")
+    try:
+        text = f'[load]\ndsn = "{dsn}"\n[operate]\ndsn = "{road.dsn}"\n'
+        findings = found(tmp_path, text, on="inside")
+        assert "grant sillok_loader to <user>" in findings["[load] user"].advice
+        assert "it is a superuser" in findings["[operate] user"].advice
+        road.admin.execute("grant sillok_loader to doctor_test")
+        assert found(tmp_path, text, on="inside")["[load] user"] == Finding(
+            "[load] user", "doctor_test may act as sillok_loader"
+        )
+    finally:
+        with connect(road.dsn) as admin:
+            admin.execute("drop owned by doctor_test; drop user doctor_test")
