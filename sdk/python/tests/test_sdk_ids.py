@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from itertools import count
 
 from sillok_sdk.ids import Ids
 
@@ -36,3 +37,12 @@ def test_threads_and_instances_do_not_meet():
     for thread in threads:
         thread.join()
     assert len(set(made)) == 20_000
+
+
+def test_a_clock_that_stands_or_runs_back_repeats_nothing_also_when_the_count_begins_again():
+    ids = Ids()
+    ids._numbers = count(0x3FFFFFF - 5_000)
+    moments = [1_790_000_000_000 - (n % 7) * 86_400_000 for n in range(20_000)]
+    made = [ids.new(ms) for ms in moments]
+    assert made == sorted(set(made))
+    assert all(uuid.UUID(text).version == 7 for text in made)
