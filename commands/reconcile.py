@@ -5,12 +5,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from commands.database import find_migrated_dsn
+from commands.pages.books import render_page
+from commands.pages.page import write_page
 from commands.report import print_books
-from commands.report_html import render_page
 from commands.settings import Settings
 from commands.terminal import OK, PROBLEM, add_json, moment, terminal, write_json
 from contract.calendar import SEOUL
-from contract.errors import FolderNotWritable, UsageError
+from contract.errors import UsageError
 from processor.books import Books, close_day, read_books
 from processor.closes import day_range
 from processor.outside import Expected, compare, read_expected, read_tolerance
@@ -69,15 +70,8 @@ def reconcile(settings: Settings, options: argparse.Namespace) -> Books:
             books.outside_tolerance = str(tolerance)
             books.outside_left_out = len(expected) - len(inside)
     if options.html:
-        _write(options.html, render_page(books))
+        write_page(options.html, render_page(books))
     return books
-
-
-def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise FolderNotWritable(f"cannot write {path}: {error.strerror}; choose another place for --html") from error
 
 
 def _range(options: argparse.Namespace, expected: list[Expected]) -> tuple[datetime, datetime]:

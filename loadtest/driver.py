@@ -6,79 +6,31 @@ by is measured apart: when that is much, the run says nothing of the server and 
 
 A request without an answer is sent again, the same bytes, as every SDK does: so it can be said of each batch in the
 end whether it was acknowledged. 429 and 503 are the server's word that it had enough; those are counted as shed.
+A batch's bytes are made when they are sent: what waits takes the memory of a number.
 """
 
 import asyncio
+import heapq
+import itertools
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from hdrh.histogram import HdrHistogram
-from msgspec import Struct, field
+from msgspec import Struct
 
 from loadtest.connection import NO_ANSWER, Connection
-from loadtest.plan import Batch, Plan
-from loadtest.shapes import Shape
+from loadtest.plan import Batches
+from loadtest.tally import Load, Tally
 
 CONNECTIONS_MAX: Final = 256
-_LATENCY_US_MAX: Final = 600_000_000
-_DIGITS: Final = 3
-_ROWS_MAX: Final = 300
 _TWICE_AFTER_S: Final = 2.0
 _AGAIN_AFTER_S: Final = 1.0
 _TIMEOUT_S: Final = 10.0
 _SHED: Final = (429, 503)
 _OK: Final = 200
-
-
-def _histogram() -> Any:
-    return HdrHistogram(1, _LATENCY_US_MAX, _DIGITS)
-
-
-class Row(Struct):
-    """A slice of the run's time, by when its requests were due."""
-
-    from_s: float
-    wanted: int = 0
-    acknowledged: int = 0
-    shed: int = 0
-    failed: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    max_ms: float = 0.0
-
-
-class Load(Struct):
-    """What the driver did and was answered. Numbers are of events unless named otherwise."""
-
-    batches: int = 0
-    sent: int = 0
-    acknowledged: int = 0
-    """Once each, the refused ones among them."""
-    acknowledged_again: int = 0
-    """Of batches that had been acknowledged before: they must be duplicates."""
-    refused: int = 0
-    """By the collector, one by one."""
-    refused_unplanned: int = 0
-    shed: int = 0
-    unanswered: int = 0
-    """Without an answer to the end."""
-    requests: int = 0
-    tries_without_answer: int = 0
-    statuses: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    wanted_rate: float = 0.0
-    achieved_rate: float = 0.0
-    p50_ms: float = 0.0
-    p90_ms: float = 0.0
-    p99_ms: float = 0.0
-    p999_ms: float = 0.0
-    max_ms: float = 0.0
-    driver_lag_p99_ms: float = 0.0
-    rows: list[Row] = field(default_factory=list)
 
 
 class _Rejection(Struct):
@@ -91,19 +43,22 @@ class _Answer(Struct):
 
 
 class _Request(Struct):
-    batch: Batch
-    due: float
+    number: int
+    offset_ms: int
+    due_s: float
     again: bool
     """A planned second sending."""
 
 
 class Driver:
-    """One run."""
+    """One run, in one leg or in several; all times are seconds from the beginning of its first."""
 
-    def __init__(self, url: str, write_key: str, plan: Plan, shape: Shape, *, say: Callable[[Load], None]) -> None:
+    def __init__(
+        self, url: str, write_key: str, plan: Batches, *, say: Callable[[Load], None], row_s: float = 1.0
+    ) -> None:
         target = urlsplit(url)
         self._host, self._port = target.hostname or "", target.port or 80
-        self._plan, self._shape, self._say = plan, shape, say
+        self._plan, self._say = plan, say
         self._head = (
             f"POST {target.path.rstrip('/')}/v1/events HTTP/1.1\r\nHost: {target.netloc}\r\n"
             f"Authorization: Bearer {write_key}\r\nContent-Type: application/json\r\n"
@@ -112,68 +67,73 @@ class Driver:
         self._busy: dict[Connection, tuple[_Request, float]] = {}
         self._opening = 0
         self._waiting: deque[_Request] = deque()
-        self._later: deque[tuple[float, _Request]] = deque()
-        self._statuses: Counter[int] = Counter()
-        self._latency, self._lag = _histogram(), _histogram()
-        self._row_s = max(1.0, shape.seconds / _ROWS_MAX)
-        self._rows: list[tuple[Row, Any]] = []
-        self.load = Load()
-        self.acknowledged: set[int] = set()
-        """Numbers of the batches whose events must all be clean."""
-        self._began = 0.0
-        self._stopped = False
+        self._later: list[tuple[float, int, _Request]] = []
+        self._order = itertools.count()
+        self.tally = Tally(row_s)
+        self.load = self.tally.load
+        self.acknowledged = self.tally.acknowledged
+        self._began: float | None = None
+        self._sending_s = 0.0
+        self.is_stopped = False
 
     def stop(self) -> None:
         """Send nothing new; what is out is waited for."""
-        self._stopped = True
+        self.is_stopped = True
 
-    async def run(self, patience_s: float = 30.0) -> Load:
-        """Keep the schedule to its end, then wait for the last answers."""
-        self._began = began = time.monotonic()
-        schedule: Iterator[tuple[int, float]] = enumerate(self._shape.due(self._plan.batch_events))
-        upcoming = next(schedule, None)
-        said = began
-        while upcoming is not None and not self._stopped:
-            now = time.monotonic()
-            while upcoming is not None and began + upcoming[1] <= now and not self._stopped:
-                number, at_s = upcoming
-                self._begin(self._plan.batch(number, round(at_s * 1000)), began + at_s, now)
-                upcoming = next(schedule, None)
-                now = time.monotonic()
+    def now_s(self) -> float:
+        """Return the time of the run."""
+        if self._began is None:
+            self._began = time.monotonic()
+        return time.monotonic() - self._began
+
+    async def run(self, schedule: Iterable[float], patience_s: float = 30.0) -> Load:
+        """Keep a schedule (seconds from now) to its end, then wait for the last answers."""
+        began = said = self.now_s()
+        moments = iter(schedule)
+        upcoming = next(moments, None)
+        while upcoming is not None and not self.is_stopped:
+            now = self.now_s()
+            while upcoming is not None and began + upcoming <= now and not self.is_stopped:
+                self._begin(began + upcoming, now)
+                upcoming = next(moments, None)
+                now = self.now_s()
             self._tend(now)
             if now - said >= 1:
                 said = now
-                self._summarise(now - began)
-            due = began + upcoming[1] if upcoming is not None else now
-            await asyncio.sleep(max(0.0, min(due - time.monotonic(), 0.05)))
-        sending_s = time.monotonic() - began
-        ends = time.monotonic() + patience_s
-        while (self._busy or self._waiting or self._later or self._opening) and time.monotonic() < ends:
-            self._tend(time.monotonic())
+                self._say(self.tally.summarise(self._sending_s + now - began))
+            due = began + upcoming if upcoming is not None else now
+            await asyncio.sleep(max(0.0, min(due - self.now_s(), 0.05)))
+        self._sending_s += self.now_s() - began
+        ends = self.now_s() + patience_s
+        while (self._busy or self._waiting or self._later or self._opening) and self.now_s() < ends:
+            self._tend(self.now_s())
             await asyncio.sleep(0.01)
-        for connection in [*self._free, *self._busy]:
-            connection.close()
-        self._summarise(sending_s)
+        self._say(self.tally.summarise(self._sending_s))
         return self.load
 
-    def _begin(self, batch: Batch, due: float, now: float) -> None:
-        self._lag.record_value(max(1, int((now - due) * 1e6)))
-        self.load.batches += 1
-        self.load.sent += self._plan.batch_events
-        self._row(due)[0].wanted += self._plan.batch_events
-        self._submit(_Request(batch, due, again=False))
-        if batch.is_twice:
-            self._later.append((now + _TWICE_AFTER_S, _Request(batch, due, again=True)))
+    def close(self) -> None:
+        """End every connection."""
+        for connection in [*self._free, *self._busy]:
+            connection.close()
 
-    def _tend(self, now: float) -> None:
+    def _begin(self, due_s: float, now_s: float) -> None:
+        number = self.load.batches
+        self.tally.begin(self._plan.size(number), due_s, now_s - due_s)
+        request = _Request(number, round(due_s * 1000), due_s, again=False)
+        self._submit(request)
+        if self._plan.is_twice(number):
+            self._send_later(now_s + _TWICE_AFTER_S, msgspec.structs.replace(request, again=True))
+
+    def _tend(self, now_s: float) -> None:
         """Send what was put off, and give up on connections that say nothing."""
-        while self._later and self._later[0][0] <= now:
-            _, request = self._later.popleft()
-            request.due = now if request.again else request.due
+        while self._later and self._later[0][0] <= now_s:
+            _, _, request = heapq.heappop(self._later)
+            request.due_s = now_s if request.again else request.due_s
             self._submit(request)
         for connection, (_, since) in list(self._busy.items()):
-            if now - since > _TIMEOUT_S:
-                connection.close()
+            if now_s - since <= _TIMEOUT_S:
+                break  # they stand in the order of their sending
+            connection.close()
 
     def _submit(self, request: _Request) -> None:
         while self._free:
@@ -208,19 +168,25 @@ class Driver:
             self._free.append(connection)
 
     def _send(self, connection: Connection, request: _Request) -> None:
-        body = request.batch.body
-        encoding = b"Content-Encoding: gzip\r\n" if request.batch.is_gzip else b""
-        self._busy[connection] = (request, time.monotonic())
+        batch = self._plan.batch(request.number, request.offset_ms)
+        encoding = b"Content-Encoding: gzip\r\n" if batch.is_gzip else b""
+        self._busy[connection] = (request, self.now_s())
         self.load.requests += 1
-        connection.send(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, encoding, len(body), body))
+        connection.send(
+            b"%b%bUser-Agent: %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (self._head, encoding, batch.user_agent, len(batch.body), batch.body)
+        )
 
     def _put_off(self, request: _Request) -> None:
         self.load.tries_without_answer += 1
-        self._later.append((time.monotonic() + _AGAIN_AFTER_S, request))
+        self._send_later(self.now_s() + _AGAIN_AFTER_S, request)
+
+    def _send_later(self, at_s: float, request: _Request) -> None:
+        heapq.heappush(self._later, (at_s, next(self._order), request))
 
     def _answered(self, connection: Connection, status: int, body: bytes) -> None:
         request, _ = self._busy.pop(connection)
-        self._statuses[status] += 1
+        self.tally.answered(status)
         if status == NO_ANSWER:
             self._put_off(request)
         else:
@@ -229,51 +195,14 @@ class Driver:
             self._take_up(connection)
 
     def _settle(self, request: _Request, status: int, body: bytes) -> None:
-        size, number = self._plan.batch_events, request.batch.number
-        row, latency = self._row(request.due)
-        if status in _SHED:
-            row.shed += size
-            self.load.shed += size
-            return
+        number, size = request.number, self._plan.size(request.number)
         if status != _OK:
-            row.failed += size
-            return
-        took_us = min(max(1, int((time.monotonic() - request.due) * 1e6)), _LATENCY_US_MAX)
-        self._latency.record_value(took_us)
-        latency.record_value(took_us)
-        answer = msgspec.json.decode(body, type=_Answer)
-        refused = [rejection.index for rejection in answer.rejected]
-        planned = [] if request.batch.refused is None else [request.batch.refused]
-        self.load.refused += len(refused)
-        self.load.refused_unplanned += len(set(refused) ^ set(planned))
-        row.acknowledged += size
-        if number in self.acknowledged:
-            self.load.acknowledged_again += answer.accepted
+            # Of a planned second sending nothing is lost.
+            if not request.again:
+                count = self.tally.shed if status in _SHED else self.tally.failed
+                count(size, request.due_s)
         else:
-            self.acknowledged.add(number)
-            self.load.acknowledged += size
-
-    def _row(self, due: float) -> tuple[Row, Any]:
-        """Return the slice of time, and its latencies."""
-        index = int((due - self._began) / self._row_s)
-        while len(self._rows) <= index:
-            self._rows.append((Row(round(len(self._rows) * self._row_s, 3)), _histogram()))
-        return self._rows[index]
-
-    def _summarise(self, seconds: float) -> None:
-        load = self.load
-        load.seconds = round(seconds, 3)
-        load.wanted_rate = round(load.sent / seconds, 1)
-        load.achieved_rate = round(load.acknowledged / seconds, 1)
-        load.unanswered = load.sent - load.acknowledged - load.shed - sum(row.failed for row, _ in self._rows)
-        load.statuses = {str(status) if status else "none": count for status, count in self._statuses.items()}
-        for name, percentile in (("p50_ms", 50), ("p90_ms", 90), ("p99_ms", 99), ("p999_ms", 99.9)):
-            setattr(load, name, self._latency.get_value_at_percentile(percentile) / 1000)
-        load.max_ms = self._latency.get_max_value() / 1000
-        load.driver_lag_p99_ms = self._lag.get_value_at_percentile(99) / 1000
-        for row, histogram in self._rows:
-            row.p50_ms = histogram.get_value_at_percentile(50) / 1000
-            row.p99_ms = histogram.get_value_at_percentile(99) / 1000
-            row.max_ms = histogram.get_max_value() / 1000
-        load.rows = [row for row, _ in self._rows]
-        self._say(load)
+            answer = msgspec.json.decode(body, type=_Answer)
+            planned = self._plan.refused(number)
+            self.tally.refused({found.index for found in answer.rejected}, set() if planned is None else {planned})
+            self.tally.took(number, size, request.due_s, self.now_s(), answer.accepted)

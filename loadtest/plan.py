@@ -10,6 +10,7 @@ is late by days, or has one event that the collector must refuse; which batches 
 
 import gzip
 import hashlib
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import msgspec
@@ -43,54 +44,94 @@ class Mix(Struct, frozen=True, kw_only=True):
 class Batch(Struct, frozen=True):
     """One request's worth."""
 
-    number: int
     body: bytes
     is_gzip: bool
-    is_twice: bool
-    refused: int | None
-    """Which of its events must be refused."""
+    user_agent: bytes
 
 
-class Plan:
-    """Makes the batches of one run."""
+class Batches(ABC):
+    """The numbered batches of one run, whatever they are made from."""
 
-    def __init__(self, seed: int, run_id: str, start_ms: int, batch_events: int, mix: Mix | None = None) -> None:
+    def __init__(self, seed: int, run_id: str, start_ms: int, mix: Mix) -> None:
         self.run_id = run_id
-        self.batch_events = batch_events
         self._seed = seed
         self._start_ms = start_ms
-        self._mix = mix or Mix()
+        self._mix = mix
         mark = hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()
         self._mark = f"-7{mark[:3]}-{0x8000 | int(mark[3:7], 16) & 0x3FFF:04x}-"
         self._client = f"lt-{mark}"
-        self._visits = [_rendered(visit.context, visit.calls) for visit in visits(seed, _VISITS, 0, 1)]
 
     @property
     def id_pattern(self) -> str:
         """What the ids of this run look like, for SQL's `like`."""
         return f"{'_' * 8}-{'_' * 4}{self._mark}%"
 
+    @abstractmethod
+    def size(self, number: int) -> int:
+        """Return how many events a batch has."""
+
+    @abstractmethod
+    def first(self, number: int) -> int:
+        """Return the number of its first event; the others follow."""
+
+    @abstractmethod
+    def batch(self, number: int, offset_ms: int) -> Batch:
+        """Return a batch that is due so many milliseconds after the start."""
+
     def refused(self, number: int) -> int | None:
         """Return which event of a batch must be refused, if one must."""
         chance = self._chance(number, 2)
-        return chance % self.batch_events if _hits(chance, self._mix.malformed) else None
+        return chance % self.size(number) if _hits(chance, self._mix.malformed) else None
 
     def is_twice(self, number: int) -> bool:
         """Whether a batch is sent a second time."""
         return _hits(self._chance(number, 1), self._mix.duplicates)
 
+    def _id_head(self, moment_ms: int) -> bytes:
+        """Return an id but for its last 48 bits, the event's number."""
+        head = f"{moment_ms:012x}"
+        return f"{head[:8]}-{head[8:]}{self._mark}".encode()
+
+    def _packed(self, number: int, body: bytes, user_agent: bytes) -> Batch:
+        is_gzip = _hits(self._chance(number, 4), self._mix.gzip)
+        return Batch(gzip.compress(body, _GZIP_LEVEL, mtime=0) if is_gzip else body, is_gzip, user_agent)
+
+    def _chance(self, number: int, purpose: int) -> int:
+        """Return 64 bits that follow from the seed, a number and a purpose (splitmix64)."""
+        z = (self._seed + number * 8 + purpose + 1) * 0x9E3779B97F4A7C15 & _MASK
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
+        return z ^ z >> 31
+
+
+class Plan(Batches):
+    """The batches of simulated visitors: as many as are asked for, all of one size."""
+
+    def __init__(self, seed: int, run_id: str, start_ms: int, batch_events: int, mix: Mix | None = None) -> None:
+        super().__init__(seed, run_id, start_ms, mix or Mix())
+        self.batch_events = batch_events
+        self._visits = [_rendered(visit.context, visit.calls) for visit in visits(seed, _VISITS, 0, 1)]
+
+    def size(self, number: int) -> int:
+        """Return the one size there is."""
+        del number
+        return self.batch_events
+
+    def first(self, number: int) -> int:
+        """Return the number of its first event."""
+        return number * self.batch_events
+
     def batch(self, number: int, offset_ms: int) -> Batch:
         """Return a batch that is due so many milliseconds after the start."""
         visitor, turn = divmod(number, _BATCHES_A_VISITOR)
-        context, calls = self._visits[self._chance(visitor, 0) % len(self._visits)]
+        user_agent, context, calls = self._visits[self._chance(visitor, 0) % len(self._visits)]
         size = self.batch_events
         moment = self._start_ms + offset_ms
         late = self._chance(number, 3)
         if _hits(late, self._mix.late):
             moment -= (1 + late % _LATE_DAYS_MAX) * _DAY_MS
         refused = self.refused(number)
-        head = f"{moment:012x}"
-        mark = f"{head[:8]}-{head[8:]}{self._mark}".encode()
+        mark = self._id_head(moment)
         first, seq = number * size, turn * size
         count = len(calls)
         events = [
@@ -107,26 +148,16 @@ class Plan:
             + b",".join(events)
             + b"]}"
         )
-        is_gzip = _hits(self._chance(number, 4), self._mix.gzip)
-        if is_gzip:
-            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        return Batch(number, body, is_gzip, self.is_twice(number), refused)
-
-    def _chance(self, number: int, purpose: int) -> int:
-        """Return 64 bits that follow from the seed, a number and a purpose (splitmix64)."""
-        z = (self._seed + number * 8 + purpose + 1) * 0x9E3779B97F4A7C15 & _MASK
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-        z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
-        return z ^ z >> 31
+        return self._packed(number, body, user_agent)
 
 
 def _hits(chance: int, share: float) -> bool:
     return chance >> 20 & _SHARES - 1 < share * _SHARES
 
 
-def _rendered(context: dict[str, Any], calls: list[Any]) -> tuple[bytes, list[bytes]]:
-    """Return the context, and each event from its type on, as they stand in a body."""
+def _rendered(context: dict[str, Any], calls: list[Any]) -> tuple[bytes, bytes, list[bytes]]:
+    """Return the user agent, the context, and each event from its type on, as they stand in a request."""
     encode = msgspec.json.encode
     known = {name: value for name, value in context.items() if name not in _CONTEXT_ONLY}
     events = [encode({"event_type": method, **fields})[1:] for method, _, fields in calls]
-    return encode(known)[1:-1], [b"," + event for event in events]
+    return context["user_agent"].encode(), encode(known)[1:-1], [b"," + event for event in events]

@@ -7,12 +7,14 @@ from typing import Final
 from msgspec import Struct
 
 Rate = Callable[[float], float]
-SHAPES: Final = ("constant", "ramp", "market-open", "soak")
+STEP: Final = "step"
+SHAPES: Final = ("constant", "ramp", "market-open", "soak", STEP)
 # A market opens thirty times as busy as the minute before, and calms down over some minutes.
 _QUIET: Final = 1 / 30
 _OPENS_AT: Final = 0.25
 _JUMP_S: Final = 1.0
 _CALM: Final = 0.2
+_STEP_S: Final = 0.05
 
 
 class Shape(Struct, frozen=True):
@@ -44,8 +46,7 @@ class Shape(Struct, frozen=True):
             yield at
             # In small steps, or a jump would be slept through between two batches of the quiet time.
             left = float(batch_events)
-            while left > 0 and at < self.seconds:
-                rate = self.rate(at)
-                step = min(left / rate, 0.05)
-                left -= rate * step
-                at += step
+            while at < self.seconds and left > self.rate(at) * _STEP_S:
+                left -= self.rate(at) * _STEP_S
+                at += _STEP_S
+            at += left / self.rate(at)

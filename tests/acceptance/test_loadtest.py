@@ -3,65 +3,26 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from collector_server.settings import CollectorSettings, WriteKeySettings
-from commands.settings import DataSettings, Settings
 from commands.up import Installation
-from loadtest.driver import Driver, Load
+from loadtest.driver import Driver
 from loadtest.plan import Batch, Mix, Plan
+from loadtest.run import scheduled_run
 from loadtest.shapes import Shape
+from loadtest.tally import Acknowledged, Load
 from loadtest.verdict import Bounds, Verdict, expected_clean, judge, wait_until_clean
 from storage.postgres import connect
-from tests.conftest import free_port, without_fsync
-from tests.integration.conftest import clean_environment
+from tests.acceptance.qa import finished, sillok, url
 
 MIX = Mix(duplicates=0.1, malformed=0.1, late=0.1)
 # What else runs on the machine is not what is tested.
 PATIENT = Bounds(achieved=0, lag_ms=60_000)
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    keys = (WriteKeySettings(key="qa", source="qa", kind="test"), WriteKeySettings(key="app", source="app"))
-    settings = Settings(
-        data=DataSettings(folder=str(tmp_path_factory.mktemp("loadtest"))),
-        serve=CollectorSettings(port=free_port(), admin_port=free_port(), keys=keys),
-    )
-    with Installation(settings) as started:
-        without_fsync(started.dsn)
-        yield started
-
-
-def url(installation: Installation) -> str:
-    return f"http://127.0.0.1:{installation.settings.serve.port}"
-
-
-def sillok(installation: Installation, folder: Path, *arguments: str, key: str = "qa") -> subprocess.Popen[str]:
-    config = folder / "sillok.toml"
-    config.write_text(f'[process]\ndsn = "{installation.dsn}"\n', "utf-8")
-    command = ["loadtest", "--config", str(config), "--url", url(installation), "--key", key, *arguments]
-    command += ["--max-lag-ms", "60000"]  # what else runs on the machine is not what is tested
-    return subprocess.Popen(
-        [sys.executable, "-m", "sillok", *command],
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    said, errors = process.communicate(timeout=120)
-    return process.returncode, said, errors
 
 
 class Run:
@@ -71,15 +32,13 @@ class Run:
         now = datetime.now(UTC)
         self.plan = Plan(1, run_id, int(now.timestamp() * 1000), 10, MIX)
         self.since = now - timedelta(minutes=1)
-        self.driver = Driver(url(installation), key, self.plan, Shape("constant", 400, 3), say=lambda _: None)
-        self.load = asyncio.run(self.driver.run())
+        self.driver = Driver(url(installation), key, self.plan, say=lambda _: None)
+        asyncio.run(scheduled_run(self.driver, Shape("constant", 400, 3).due(10)))
+        self.load = self.driver.load
 
     def settle(self, connection: psycopg.Connection) -> None:
-        expected = expected_clean(self.plan, self.driver.acknowledged)
-        assert wait_until_clean(connection, self.plan, self.since, expected, 60, lambda _: None) is not None
-        ends = time.monotonic() + 30
-        while self.verdict(connection).duplicates < self.load.acknowledged_again and time.monotonic() < ends:
-            time.sleep(0.2)
+        expected, again = expected_clean(self.plan, self.driver.acknowledged), self.load.acknowledged_again
+        assert wait_until_clean(connection, self.plan, self.since, expected, again, 60) is not None
 
     def verdict(self, connection: psycopg.Connection, bounds: Bounds | None = None) -> Verdict:
         return judge(connection, self.plan, self.load, self.driver.acknowledged, self.since, 1.0, bounds or PATIENT)
@@ -156,7 +115,7 @@ def test_each_bound_is_held(installation: Installation, bounds: Bounds, claim: s
     plan = Plan(1, "bounds", 0, 10, MIX)
     load = Load(sent=100, acknowledged=100, p99_ms=1.0, driver_lag_p99_ms=1.0)
     with connect(installation.dsn) as connection:
-        found = judge(connection, plan, load, set(), datetime.now(UTC), 1.0, bounds)
+        found = judge(connection, plan, load, Acknowledged(), datetime.now(UTC), 1.0, bounds)
         assert failing(found) == [claim]
 
 
@@ -249,10 +208,11 @@ def test_a_driver_that_is_late_itself_calls_the_run_invalid(installation: Instal
             return super().batch(number, offset_ms)
 
     plan = Slow(1, "slow", int(time.time() * 1000), 10, MIX)
-    driver = Driver(url(installation), "qa", plan, Shape("constant", 1_000, 2), say=lambda _: None)
-    load = asyncio.run(driver.run())
+    driver = Driver(url(installation), "qa", plan, say=lambda _: None)
+    asyncio.run(scheduled_run(driver, Shape("constant", 1_000, 2).due(10)))
+    load = driver.load
     assert load.driver_lag_p99_ms > 100
     with connect(installation.dsn) as connection:
-        verdict = judge(connection, plan, load, set(), datetime.now(UTC), 1.0, Bounds(achieved=0))
+        verdict = judge(connection, plan, load, Acknowledged(), datetime.now(UTC), 1.0, Bounds(achieved=0))
     assert not verdict.is_valid
     assert failing(verdict)[0] == "the driver kept the schedule"

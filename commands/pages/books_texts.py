@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from commands.picture import Text
+from commands.pages.picture import Text
 
 T: Final[dict[str, Text]] = {
     "title": ("행동정보 대사 보고서", "Reconciliation report"),

@@ -3,19 +3,19 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
-from xml.etree import ElementTree as ET
 
 import pytest
 
-from commands.picture import Bar, Loss, Stage, flow, timeline
-from commands.report_html import render_page
-from commands.report_texts import MEANINGS, T
+from commands.pages.books import render_page
+from commands.pages.books_texts import MEANINGS, T
+from commands.pages.picture import Bar, Loss, Stage, flow, timeline
 from contract.calendar import SEOUL
 from processor.books import Books, Slot
 from processor.clients import ClientAccount
 from processor.closes import Close, Restatement
 from processor.equations import CLOSED, NAMES, Difference
 from processor.outside import Outside
+from tests.pages import assert_in_both_languages, assert_stands_alone, parsed, tree_of, words
 
 START = datetime(2026, 11, 22, tzinfo=SEOUL)
 DAY = date(2026, 11, 22)
@@ -78,47 +78,16 @@ EVERY = {
 }  # fmt: skip
 
 
-def tree_of(text: str) -> ET.Element:
-    return ET.fromstring(text)  # noqa: S314 - our own
-
-
-def parsed(page: str) -> ET.Element:
-    """Return the page's tree; an error when it is not well-formed."""
-    assert page.startswith("<!DOCTYPE html>\n")
-    return tree_of(page.removeprefix("<!DOCTYPE html>\n"))
-
-
-def words(page: str, language: str) -> str:
-    """Return what a reader of one language sees."""
-    other = {"ko": "en", "en": "ko"}[language]
-
-    def seen(element: ET.Element) -> str:
-        if element.get("lang") == other or element.tag in ("style", "title", "input", "label"):
-            return element.tail or ""
-        return f"{element.text or ''} {' '.join(map(seen, element))} {element.tail or ''}"
-
-    return " ".join(seen(parsed(page)[1]).split())
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_a_page_is_well_formed_and_stands_alone(name):
     """Nothing is fetched and nothing runs: no address, no script, no file, and a policy that says so."""
-    page = render_page(EVERY[name])
-    tree = parsed(page)
-    assert re.findall(r"(?:https?:)?//\w|@import|url\((?!#)|javascript:", page) == []
-    tags = {element.tag for element in tree.iter()}
-    assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "base", "form"})
-    attributes = {name for element in tree.iter() for name in element.attrib}
-    assert attributes.isdisjoint({"src", "href", "action", "srcset", "onclick", "onload"})
-    assert "default-src 'none'" in page
+    assert_stands_alone(render_page(EVERY[name]))
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_text_stands_in_both_languages(name):
     """Each Korean text has its English one beside it."""
-    for parent in parsed(render_page(EVERY[name])).iter():
-        languages = [child.get("lang") for child in parent if child.get("lang")]
-        assert languages == ["ko", "en"] * (len(languages) // 2)
+    assert_in_both_languages(render_page(EVERY[name]))
     assert "검산식" in words(render_page(EVERY[name]), "ko")
     assert "검산식" not in words(render_page(EVERY[name]), "en")
     assert "Identities" in words(render_page(EVERY[name]), "en")

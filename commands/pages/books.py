@@ -5,10 +5,10 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
-from commands.page import STYLE, both, box, fill, number, table
+from commands.pages.books_pictures import pictures
+from commands.pages.books_texts import MEANINGS, T
+from commands.pages.page import Head, both, box, document, fill, number, table
 from commands.report import COLUMNS, count
-from commands.report_pictures import pictures
-from commands.report_texts import MEANINGS, T
 from contract.calendar import SEOUL
 from processor.books import Books
 from processor.equations import CLOSED, Difference
@@ -22,37 +22,33 @@ def render_page(books: Books) -> str:
     span = f"{_moment(books.range_from)} … {_moment(books.range_until)}"
     verdict = _verdict(books)
     sections = [
-        f'<p class="says">{both(T[f"{verdict} says"])}</p>',
         *([_waits(books)] if not books.final else []),
         pictures(books, totals),
         *([box(T["by source"], None, _sources(books))] if books.totals else []),
         box(T["differences"], None, _differences(books.differences)),
         box(T["identities"], T["identities says"], _identities(books)),
-        *([box(T["outside"], fill("outside says", books.outside_tolerance), _outside(books))] if books.outside else []),
+        *(
+            [box(T["outside"], fill(T["outside says"], books.outside_tolerance), _outside(books))]
+            if books.outside
+            else []
+        ),
         *([box(T["clients"], T["clients says"], _clients(books))] if books.clients else []),
         *([box(T["closes"], None, _closes(books))] if books.closes or books.raw_gone else []),
         _signatures(books),
     ]
-    head = "".join(
-        f"<div><dt>{both(T[name])}</dt><dd>{value}</dd></div>"
-        for name, value in (
-            ("of", escape(span)),
-            ("watermark", escape(_moment(books.finished_until)) if books.finished_until else both(T["nothing"])),
-            ("made", escape(_moment(books.read_at))),
-        )
+    head = Head(
+        title=T["title"],
+        span=span,
+        badge=T[verdict],
+        mark={"balanced": "good", "so far": "open"}.get(verdict, "bad"),
+        says=T[f"{verdict} says"],
+        facts=[
+            (T["of"], escape(span)),
+            (T["watermark"], escape(_moment(books.finished_until)) if books.finished_until else both(T["nothing"])),
+            (T["made"], escape(_moment(books.read_at))),
+        ],
     )
-    mark = {"balanced": "good", "so far": "open"}.get(verdict, "bad")
-    return (
-        '<!DOCTYPE html>\n<html lang="ko"><head><meta charset="utf-8"/>'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
-        '<meta name="viewport" content="width=device-width"/>'
-        f"<title>Sillok · {escape(T['title'][0])} · {escape(span)}</title><style>{STYLE}</style></head><body>"
-        '<input type="radio" name="language" id="ko" checked="checked"/><label for="ko">한국어</label>'
-        '<input type="radio" name="language" id="en"/><label for="en">English</label>'
-        f"<main><header><h1><small>Sillok · 실록</small>{both(T['title'])}</h1>"
-        f'<span class="badge {mark}">{both(T[verdict])}</span></header><dl class="head">{head}</dl>'
-        f"{''.join(sections)}</main></body></html>\n"
-    )
+    return document(head, sections)
 
 
 def _verdict(books: Books) -> str:
@@ -71,7 +67,7 @@ def _moment(moment: datetime) -> str:
 
 def _waits(books: Books) -> str:
     items = [
-        f"<li><b>{escape(str(slot))}</b> {both(fill(f'waits {slot.waits_for}', str(slot)))}</li>"
+        f"<li><b>{escape(str(slot))}</b> {both(fill(T[f'waits {slot.waits_for}'], str(slot)))}</li>"
         for slot in books.waiting
     ]
     return box(T["slots"], None, f"<ul>{''.join(items)}</ul>") if items else ""
@@ -105,7 +101,7 @@ def _differences(differences: Sequence[Difference]) -> str:
 def _explained(d: Difference) -> str:
     """Say what a difference means; what nobody has an explanation for is marked."""
     by = d.right[0] - d.left[0]
-    size = T["same count"] if not by else fill("rows more" if by > 0 else "rows less", f"{abs(by):,}")
+    size = T["same count"] if not by else fill(T["rows more" if by > 0 else "rows less"], f"{abs(by):,}")
     is_explained = not d.final or d.identity == "lost groups = written off"
     kind, word = ("open", "explained") if is_explained else ("bad", "unexplained")
     mark = f'<span class="{kind}">{both(T[word])}</span>'
@@ -114,7 +110,7 @@ def _explained(d: Difference) -> str:
 
 
 def _more(rows: int) -> str:
-    return f"<p>{both(fill('more', f'{rows - _ROWS_MAX:,}'))}</p>" if rows > _ROWS_MAX else ""
+    return f"<p>{both(fill(T['more'], f'{rows - _ROWS_MAX:,}'))}</p>" if rows > _ROWS_MAX else ""
 
 
 def _identities(books: Books) -> str:
@@ -169,7 +165,7 @@ def _closes(books: Books) -> str:
     rows = [
         [
             escape(str(close.day)),
-            both(T[close.kind]) + (f" {both(fill('restated', close.revision))}" if close.revision else ""),
+            both(T[close.kind]) + (f" {both(fill(T['restated'], close.revision))}" if close.revision else ""),
             escape(_moment(close.closed_at)),
             escape(close.closed_by),
             f"<code>{close.digest}</code>",
@@ -178,12 +174,12 @@ def _closes(books: Books) -> str:
     ]
     names = ("day", "kind", "closed at", "by", "digest")
     parts = [table([T[name] for name in names], rows)] if rows else []
-    parts += [f"<p>{both(fill('raw gone', day))}</p>" for day in books.raw_gone]
+    parts += [f"<p>{both(fill(T['raw gone'], day))}</p>" for day in books.raw_gone]
     if books.restatements:
         changes = [
             [
                 escape(str(r.day)),
-                both(fill("restated", r.revision) if r.revision else T["to be restated"]),
+                both(fill(T["restated"], r.revision) if r.revision else T["to be restated"]),
                 escape(f"{r.source} · {r.event_type}")
                 + (f" {both(T['test keys'])}" if r.account == "clean_test" else ""),
                 number(r.before),

@@ -25,6 +25,19 @@ COLOURS: Final = {
     "line": "#1a202c",
     "quiet": "#718096",
     "grid": "#e2e8f0",
+    # Of the load test.
+    "wanted": "#a0aec0",
+    "acknowledged": "#2f855a",
+    "shed": "#dd6b20",
+    "missing": "#e53e3e",
+    "p50": "#2f855a",
+    "p99": "#3182ce",
+    "max": "#b7791f",
+    "collector": "#3182ce",
+    "loader": "#805ad5",
+    "processor": "#2f855a",
+    "database": "#b7791f",
+    "driver": "#718096",
 }
 WIDTH: Final = 1120
 _HATCH: Final = (
@@ -100,7 +113,7 @@ def flow(stages: Sequence[Stage], title: Text) -> str:
         parts.append(text(x, top - 10, f"{stage.events:,}", css="number"))
         if stage.alarm:
             parts.append(_alarm(x, top - 66, stage.alarm))
-    return _svg(WIDTH, height, parts, title)
+    return svg(WIDTH, height, parts, title)
 
 
 def _leaving(stage: Stage, after: Stage, x: float, step: float, most: int, tall: float, top: float) -> Iterable[str]:
@@ -176,7 +189,7 @@ def timeline(bars: Sequence[Bar], title: Text, open_text: Text) -> str:
         anchor = "end" if x > WIDTH / 2 else "start"
         parts.append(text(x + (-5 if anchor == "end" else 5), top - 6, open_text, css="loss", anchor=anchor,
                           fill=COLOURS["pending"]))  # fmt: skip
-    return _svg(WIDTH, height, parts, title)
+    return svg(WIDTH, height, parts, title)
 
 
 def legend(entries: Iterable[tuple[str, Text]]) -> str:
@@ -222,6 +235,7 @@ def _defs() -> str:
     return f"<defs>{_HATCH.format(name='waits', colour=COLOURS['pending'])}</defs>"
 
 
-def _svg(width: float, height: float, parts: Iterable[str], title: Text) -> str:
+def svg(width: float, height: float, parts: Iterable[str], title: Text) -> str:
+    """Return a picture of these parts."""
     name = f"{escape(title[0])} · {escape(title[1])}"
     return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img"><title>{name}</title>{"".join(parts)}</svg>'

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Final
 
-from commands.page import both, box, fill
-from commands.picture import Bar, Loss, Stage, flow, legend, timeline
+from commands.pages.books_texts import T
+from commands.pages.page import both, box, fill
+from commands.pages.picture import Bar, Loss, Stage, flow, legend, timeline
 from commands.report import count
-from commands.report_texts import T
 from contract.calendar import SEOUL
 from processor.books import Books
 from processor.equations import CLOSED
@@ -44,7 +44,7 @@ def pictures(books: Books, totals: dict[str, int]) -> str:
     keys = [(kind, T[kind]) for kind in kinds if kind in ("clean", "difference") or totals.get(kind)]
     return box(T["flow"], T["flow says"], flow(_stages(books, totals), T["flow"])) + box(
         T["timeline"],
-        fill("timeline says", step),
+        fill(T["timeline says"], step),
         timeline(_bars(books, step), T["timeline"], T["open from here"]) + f'<p class="keys">{legend(keys)}</p>',
     )
 
