@@ -103,7 +103,7 @@ def test_the_example_settings_are_settings() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-@pytest.mark.parametrize("unit", ["collector", "loader", "processor"])
+@pytest.mark.parametrize("unit", ["collector", "loader", "processor", "metrics"])
 def test_the_units_are_sandboxed(unit: str) -> None:
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", str(_DEPLOY / f"systemd/sillok-{unit}.service")],
