@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import psycopg
 from msgspec import Struct
 from rich.table import Table
 
 from commands.database import find_dsn, operating
-from commands.key_log import log_path, read_actions
+from commands.key_log import log_path, read_actions, unlogged
 from commands.settings import Settings
 from commands.terminal import OK, PROBLEM, add_config, add_json, moment, terminal, write_json
 from contract.calendar import SEOUL
@@ -88,7 +89,16 @@ def verify(settings: Settings, known: list[tuple[str, int, str]]) -> Iterator[Ve
     is_known = {name for name, _, _ in known}
     if log_path(settings.keys_file()).exists() or _KEYS in is_known:
         try:
-            yield _compare(_KEYS, list(_of_keys(settings)), known)
+            found = _compare(_KEYS, list(_of_keys(settings)), known)
+            strange = unlogged(settings.keys_file())
+            yield (
+                found
+                if not strange
+                else msgspec.structs.replace(
+                    found,
+                    problem="; ".join(filter(None, (found.problem, f"nobody made {', '.join(strange)} by a command"))),
+                )
+            )
         except AuditBroken as error:
             yield Verified(_KEYS, 0, "", str(error))
     if not _has_database(settings):

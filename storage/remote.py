@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -121,6 +122,10 @@ class RemoteSpool:
         self._connection: http.client.HTTPConnection | None = None
         self._wire: socket.socket | None = None
         """The same connection once more, for who ends a visit: closing the other would leave a read waiting."""
+        self.clock_off_s: float | None = None
+        """How far the collector's clock was behind ours at its last answer, to the second; None before the first."""
+        self.certificate_ends: float | None = None
+        """When its certificate ends, seconds since the epoch; None without TLS."""
         self._is_over = False
         """This visit has had its time."""
         self._recalled: dict[int, set[int]] = {}
@@ -237,7 +242,10 @@ class RemoteSpool:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request(method, path, headers=self._headers | headers)
-        return self._connection.getresponse()
+        response = self._connection.getresponse()
+        with contextlib.suppress(TypeError, ValueError):
+            self.clock_off_s = time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+        return response
 
     def _connect(self) -> http.client.HTTPConnection:
         wire = socket.create_connection((self._host, self._port or http.client.HTTPS_PORT), _TIMEOUT_S)
@@ -248,7 +256,11 @@ class RemoteSpool:
             raise ConnectionError("this visit has had its time")
         connection = http.client.HTTPConnection(self._host, self._port)
         connection.auto_open = 0  # by itself it would open the next one, and without TLS
-        connection.sock = self._context.wrap_socket(wire, server_hostname=self._host) if self._context else wire
+        connection.sock = wire
+        if self._context is not None:
+            connection.sock = secured = self._context.wrap_socket(wire, server_hostname=self._host)
+            ends = (secured.getpeercert() or {}).get("notAfter")
+            self.certificate_ends = ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
         return connection
 
     @contextlib.contextmanager
