@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from rich.markup import escape
 
 from collector_server.key_store import count_states
 from commands.doctor_database import Finding, examine_database
@@ -54,7 +55,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         for finding in findings:
             mark = "[red]!![/]" if finding.advice else "[green]ok[/]"
             advice = f"\n   → {finding.advice}" if finding.advice else ""
-            console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
+            # Names of sections stand in brackets, which are no markup.
+            console.print(mark, escape(f"{finding.check}: {finding.result}{advice}"), highlight=False)
     return PROBLEM if any(finding.advice for finding in findings) else OK
 
 
@@ -76,8 +78,12 @@ def examine(
     for name, check in checks:
         try:
             yield check()
-        except (OSError, SillokError) as error:
+        except SillokError as error:
             yield Finding(name, "failed", str(error))
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            advice = f"{place}{error.strerror or error}; check that it is there, its owner, permissions and free space"
+            yield Finding(name, "failed", advice)
     if on == "collector":
         return
     if dsn is None:

@@ -75,6 +75,14 @@ def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path) -> None:
     assert found(tmp_path, f"[spool]\nfree_bytes_min = {2**60}\n")["data folder"].advice.startswith("make space: below")
 
 
+def test_what_is_printed_is_what_is_meant(tmp_path: Path) -> None:
+    """A section's name in brackets is no markup of the terminal; what cannot be looked at says where and what to do."""
+    _, path = settings_of(tmp_path, f'[spool]\nfree_bytes_min = {2**60}\n[serve]\npull_token_file = "/nowhere/token"\n')
+    printed = sillok(Path(path), "doctor", "--on", "collector").stdout.replace("\n", " ")
+    assert "below [spool] free_bytes_min" in printed
+    assert "/nowhere/token: No such file or directory; check that it is there" in printed
+
+
 def test_the_spools_own_disk_is_looked_at(tmp_path: Path) -> None:
     """Where it is not the data folder's: it is the one that fills up."""
     (tmp_path / "elsewhere").mkdir()
