@@ -47,6 +47,8 @@ class Part(Struct, frozen=True, kw_only=True):
     is_spdx: bool = False
     purl: str = ""
     """Empty for what is a file of a wheel and no more."""
+    cpe: str = ""
+    """The name that advisories know it by, where it comes from no index."""
     sha256: str = ""
     """Of the one file it is."""
     needs: tuple[str, ...] = ()
@@ -139,6 +141,7 @@ def _inside(found: Distribution) -> Iterator[Part]:
                 licence="PostgreSQL",
                 is_spdx=True,
                 purl=f"pkg:generic/postgresql@{version}",
+                cpe=f"cpe:2.3:a:postgresql:postgresql:{version}:*:*:*:*:*:*:*",
             )
 
 

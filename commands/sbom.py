@@ -74,6 +74,7 @@ def _component(part: Part, kind: str, within: str = "") -> dict[str, Any]:
         "name": part.name,
         "version": part.version,
         "licenses": licences,
+        "cpe": part.cpe,
         "purl": part.purl,
         "hashes": [{"alg": "SHA-256", "content": part.sha256}] if part.sha256 else [],
         "components": [_component(packed, "library", reference) for packed in part.inside],
