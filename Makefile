@@ -52,6 +52,7 @@ dist: $(READY) ## what is carried to a machine without a network: wheels, their 
 	rm -rf $(DIST) build sdk/python/build  # setuptools would pack what an older build left there
 	mkdir -p $(DIST)
 	$(BIN)/pip wheel --quiet --constraint constraints.txt --wheel-dir $(DIST)/wheels '.[parquet]' ./sdk/python
+	rm -rf build sdk/python/build
 	cp -R deploy docs $(DIST)
 	$(BIN)/sillok sbom --json > $(DIST)/sbom.json
 	cd $(DIST) && for wheel in wheels/*.whl; do \
