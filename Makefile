@@ -1,10 +1,11 @@
 # Each target is one line of real work; `make test` is all of them that prove something.
 PYTHON ?= python3
 VENV := .venv
+DIST := dist
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: up demo test check format bench soak clean test-js
+.PHONY: up demo test check format bench soak dist clean test-js
 
 up: $(READY) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
@@ -47,8 +48,21 @@ bench: $(READY) ## figures, never a verdict
 soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
 
+dist: $(READY) ## what is carried to a machine without a network: wheels, their hashes, SBOM, deploy/, docs/
+	rm -rf $(DIST) build sdk/python/build  # setuptools would pack what an older build left there
+	mkdir -p $(DIST)
+	$(BIN)/pip wheel --quiet --constraint constraints.txt --wheel-dir $(DIST)/wheels '.[parquet]' ./sdk/python
+	rm -rf build sdk/python/build
+	cp -R deploy docs $(DIST)
+	$(BIN)/sillok sbom --json > $(DIST)/sbom.json
+	cd $(DIST) && for wheel in wheels/*.whl; do \
+		name=$${wheel#wheels/}; version=$${name#*-}; name=$${name%%-*}; hash=$$(sha256sum $$wheel); \
+		case $$name in pyarrow) list=parquet.txt;; *) list=requirements.txt;; esac; \
+		echo "$$name==$${version%%-*} --hash=sha256:$${hash%% *}" >> $$list; done
+	cd $(DIST) && find . -type f ! -name SHA256SUMS | sort | xargs sha256sum > SHA256SUMS
+
 clean:
-	rm -rf $(VENV) sdk/js/node_modules sdk/js/dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(DIST) build sdk/python/build sdk/js/node_modules sdk/js/dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
 $(READY): pyproject.toml sdk/python/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

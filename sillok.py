@@ -1,6 +1,7 @@
 """The command: parse, load settings, run. Each command is a module of `commands/`."""
 
 import argparse
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -26,13 +27,14 @@ from commands import (
     reconcile,
     replay,
     retention,
+    sbom,
     serve,
     spool,
     trace,
     up,
 )
 from commands.settings import Settings, load_settings
-from commands.terminal import PROBLEM, WRONG, Command
+from commands.terminal import OK, PROBLEM, WRONG, Command
 from contract.errors import SillokError, UsageError
 from storage.logs import configure_logs
 
@@ -55,6 +57,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "metrics": metrics,
     "keys": keys,
     "audit": audit,
+    "sbom": sbom,
     "demo": demo,
     "loadtest": loadtest,
 }
@@ -81,6 +84,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     return load_settings(options.config, os.environ)
 
 
+class _Version(argparse.Action):
+    """Looked up only when somebody asks: it reads a folder."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object, **_named: object) -> None:
+        parser.exit(OK, f"sillok {importlib.metadata.version('sillok')}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sillok",
@@ -88,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "once, with books that prove it. `sillok up` runs everything on this machine.",
         epilog="Exit status: 0 fine, 1 a problem was found, 2 wrong usage or settings.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         help_ = command.HELP

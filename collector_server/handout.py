@@ -7,7 +7,7 @@
 
 There is nothing else, and all of it needs the token. Nothing here changes, makes or removes a segment: the most that a
 stolen token can do, beyond reading, is to have a segment archived that is not loaded, which the loader takes back
-at its next connection to the database (its ledger does not know it).
+within the hour, and at its next connection to the database: its ledger does not know it.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Handout:
         self._authorization = f"Bearer {read_token(settings.pull_token_file)}".encode()
         self._spool = spool
         self._grace_s = archive_grace_days * _DAY_S
-        self._hashes: OrderedDict[tuple[str, int, int], str] = OrderedDict()
+        self._hashes: OrderedDict[tuple[int, str, int, int], str] = OrderedDict()
         self.counts = PullCounts()
 
     def app(self) -> web.Application:
@@ -133,7 +133,7 @@ class Handout:
         if not path.exists():
             path = slot.archived(segment) or path
         status = path.stat()
-        key = (path.name, status.st_mtime_ns, status.st_size)
+        key = (slot.slot, path.name, status.st_mtime_ns, status.st_size)
         if key not in self._hashes:
             self._hashes[key] = hashlib.sha256(slot.read(segment)).hexdigest()
             while len(self._hashes) > _HASHES_KEPT:

@@ -236,14 +236,14 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         if self._serve.demo:
             add_demo(app, self._serve, self._spool)
-        return await _listen(app, self._serve.admin_host, self._serve.admin_port, "admin_port")
+        return await self._listen(app, self._serve.admin_host, self._serve.admin_port, "admin_port")
 
     async def _start_handout(self) -> Callable[[], Awaitable[None]]:
         """Listen for a loader outside, if there is to be one; return what ends it."""
         if self._handout is None or self._serve.pull_port is None:
             return _nothing
         host, port = self._serve.pull_host, self._serve.pull_port
-        runner = await _listen(self._handout.app(), host, port, "pull_port", self._pull_context)
+        runner = await self._listen(self._handout.app(), host, port, "pull_port", self._pull_context)
         expiring = asyncio.create_task(self._handout.expire())
 
         async def end() -> None:
@@ -251,6 +251,20 @@ class Supervisor:
             await runner.cleanup()
 
         return end
+
+    async def _listen(
+        self, app: web.Application, host: str, port: int, setting: str, context: ssl.SSLContext | None = None
+    ) -> web.AppRunner:
+        """Serve an application; raise PortInUse, naming the setting, when it cannot be."""
+        # aiohttp would leave a connection that says nothing open for an hour.
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=self._serve.keepalive_timeout_ms / 1000)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=context).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise port_error(error, host, port, setting) from error
+        return runner
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -278,20 +292,6 @@ class Supervisor:
     def _usages(self) -> dict[int, Usage]:
         """Look at the folders, also those of slots that have no worker any more."""
         return {slot.slot: measure(slot) for slot in self._spool.slots()}
-
-
-async def _listen(
-    app: web.Application, host: str, port: int, setting: str, context: ssl.SSLContext | None = None
-) -> web.AppRunner:
-    """Serve an application; raise PortInUse, naming the setting, when it cannot be."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=context).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise port_error(error, host, port, setting) from error
-    return runner
 
 
 async def _nothing() -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import psycopg
 from msgspec import Struct
 from rich.table import Table
 
 from commands.database import find_dsn, operating
-from commands.key_log import log_path, read_actions
+from commands.key_log import log_path, read_actions, unlogged
 from commands.settings import Settings
 from commands.terminal import OK, PROBLEM, add_config, add_json, moment, terminal, write_json
 from contract.calendar import SEOUL
@@ -31,6 +32,9 @@ class Done(Struct, frozen=True):
     link: int
     at: datetime
     operator: str
+    """The operating system's user, as the command says."""
+    login: str | None
+    """The database's user, as PostgreSQL says; None for keys."""
     command: str
     what: dict[str, Any]
     reason: str
@@ -82,14 +86,24 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
 def verify(settings: Settings, known: list[tuple[str, int, str]]) -> Iterator[Verified]:
     """Yield what became of each log that there is here."""
-    path = log_path(settings.keys_file())
-    if path.exists():
+    is_known = {name for name, _, _ in known}
+    if log_path(settings.keys_file()).exists() or _KEYS in is_known:
         try:
-            done = list(_of_keys(settings))
-            yield _compare(_KEYS, done, known)
+            found = _compare(_KEYS, list(_of_keys(settings)), known)
+            strange = unlogged(settings.keys_file())
+            yield (
+                found
+                if not strange
+                else msgspec.structs.replace(
+                    found,
+                    problem="; ".join(filter(None, (found.problem, f"nobody made {', '.join(strange)} by a command"))),
+                )
+            )
         except AuditBroken as error:
             yield Verified(_KEYS, 0, "", str(error))
     if not _has_database(settings):
+        if _DATABASE in is_known:
+            yield Verified(_DATABASE, 0, "", "a link is known, but no database: name it in the settings")
         return
     with operating(settings, "audit") as connection:
         (outcome,) = run_checks(connection, checks=[c for c in all_checks() if c.name == _CHECK], safely=True)
@@ -120,23 +134,24 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
     if options.json:
         write_json(done)
         return OK
-    table = Table("at", "log", "link", "operator", "command", "what", "reason")
+    table = Table("at", "log", "link", "operator", "login", "command", "what", "reason")
     for each in done:
         what = ", ".join(f"{name} {value}" for name, value in each.what.items())
         at = f"{each.at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S}"
-        table.add_row(at, each.log, str(each.link), each.operator, each.command, what, each.reason)
+        table.add_row(at, each.log, str(each.link), each.operator, each.login or "", each.command, what, each.reason)
     terminal().print(table if done else "Nothing has been done yet.", highlight=False, markup=False)
     return OK
 
 
 def _of_keys(settings: Settings) -> Iterator[Done]:
     for x in read_actions(log_path(settings.keys_file())):
-        yield Done(_KEYS, x.link, x.at, x.operator, x.command, {"key": x.key, "source": x.source}, "", x.chain)
+        yield Done(_KEYS, x.link, x.at, x.operator, None, x.command, {"key": x.key, "source": x.source}, "", x.chain)
 
 
 def _of_database(connection: psycopg.Connection) -> Iterator[Done]:
     rows = connection.execute(
-        "select link, at, operator, command, arguments, reason, encode(chain, 'hex') from ops.actions order by link"
+        "select link, at, operator, login, command, arguments, reason, encode(chain, 'hex')"
+        " from ops.actions order by link"
     ).fetchall()
     return (Done(_DATABASE, *row) for row in rows)
 

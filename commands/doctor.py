@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from rich.markup import escape
 
 from collector_server.key_store import count_states
 from commands.doctor_database import Finding, examine_database
@@ -54,7 +55,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         for finding in findings:
             mark = "[red]!![/]" if finding.advice else "[green]ok[/]"
             advice = f"\n   → {finding.advice}" if finding.advice else ""
-            console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
+            # Names of sections stand in brackets, which are no markup.
+            console.print(mark, escape(f"{finding.check}: {finding.result}{advice}"), highlight=False)
     return PROBLEM if any(finding.advice for finding in findings) else OK
 
 
@@ -65,7 +67,7 @@ def examine(
     checks: list[tuple[str, Callable[[], Finding]]] = list(examine_machine(settings, config))
     if on != "inside":
         checks += [
-            ("data folder", lambda: _folder(Path(settings.data.folder), settings.spool.free_bytes_min)),
+            *_folders(settings),
             ("disk sync", lambda: _sync(settings.spool_folder())),
             ("spool", lambda: _spool(settings.spool_folder())),
             ("write keys", lambda: _keys(settings)),
@@ -76,8 +78,12 @@ def examine(
     for name, check in checks:
         try:
             yield check()
-        except (OSError, SillokError) as error:
+        except SillokError as error:
             yield Finding(name, "failed", str(error))
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            advice = f"{place}{error.strerror or error}; check that it is there, its owner, permissions and free space"
+            yield Finding(name, "failed", advice)
     if on == "collector":
         return
     if dsn is None:
@@ -92,19 +98,28 @@ def examine(
         yield Finding("database", "failed", str(error).strip())
 
 
-def _folder(folder: Path, free_bytes_min: int) -> Finding:
+def _folders(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield a check of the data folder, and of the spool where it is somewhere else: it fills up."""
+    folders = {"data folder": Path(settings.data.folder)}
+    if settings.spool.folder:
+        folders["spool folder"] = settings.spool_folder()
+    for name, folder in folders.items():
+        yield name, lambda name=name, folder=folder: _folder(name, folder, settings.spool.free_bytes_min)  # type: ignore[misc]
+
+
+def _folder(name: str, folder: Path, free_bytes_min: int) -> Finding:
     if not folder.exists():
-        return Finding("data folder", f"{folder} does not exist yet", "`sillok up` makes it")
+        return Finding(name, f"{folder} does not exist yet", "`sillok up` or `sillok serve` makes it")
     if not os.access(folder, os.W_OK):
-        return Finding("data folder", f"{folder} cannot be written", "check its owner and permissions")
+        return Finding(name, f"{folder} cannot be written", "check its owner and permissions")
     stats = os.statvfs(folder)
     free = stats.f_bavail * stats.f_frsize
     result = f"{folder}, {free / 2**30:.1f} GiB free"
     if free < free_bytes_min:
-        return Finding("data folder", result, "make space: below [spool] free_bytes_min the collector answers 503")
+        return Finding(name, result, "make space: below [spool] free_bytes_min the collector answers 503")
     if free < _TIGHT * free_bytes_min:
-        return Finding("data folder", result, "make space soon, or see why segments are not loaded")
-    return Finding("data folder", result)
+        return Finding(name, result, "make space soon, or see why segments are not loaded")
+    return Finding(name, result)
 
 
 def _sync(spool: Path) -> Finding:

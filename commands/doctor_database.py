@@ -13,7 +13,7 @@ from storage.migrate import pending
 
 _POSTGRES_MIN: Final = 150_000
 _WAITING_S_MAX: Final = 60.0
-_CLOCK_S_MAX: Final = 5.0
+CLOCK_S_MAX: Final = 5.0
 # The checks look at two days, but at no more than so many events, and for no longer than this each.
 _EVENTS_MAX: Final = 1_000_000
 _STATEMENT_MS_MAX: Final = 30_000
@@ -87,7 +87,7 @@ def _clock(connection: psycopg.Connection) -> Finding:
     (theirs,) = connection.execute("select clock_timestamp()").fetchone() or (before,)
     after = datetime.now(UTC)
     off_s = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
-    advice = "set both clocks right: partitions are made by the database's" if off_s > _CLOCK_S_MAX else ""
+    advice = "set both clocks right: partitions are made by the database's" if off_s > CLOCK_S_MAX else ""
     return Finding("database clock", f"{off_s:.1f} s from this machine's", advice)
 
 
@@ -138,7 +138,8 @@ def _watermark(connection: psycopg.Connection) -> Finding:
 def _dead_letters(connection: psycopg.Connection) -> Finding:
     rows = connection.execute("select reason, count(*) from ops.dead_letters group by 1 order by 1").fetchall()
     result = ", ".join(f"{count:,} {reason}" for reason, count in rows) or "none"
-    return Finding("dead letters", result, "look at ops.dead_letters" if rows else "")
+    advice = "see `sillok dead-letters list`; mend the cause, then `retry`, or `discard` what cannot be mended"
+    return Finding("dead letters", result, advice if rows else "")
 
 
 def _checks(connection: psycopg.Connection) -> Iterator[Finding]:

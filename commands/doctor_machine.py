@@ -1,14 +1,15 @@
 """What `sillok doctor` looks at on this machine: settings, clock, file system, certificates, the log of keys."""
 
 import ctypes
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from collector_server.tls import expiry
-from commands.doctor_database import Finding
-from commands.key_log import log_path, read_actions
+from commands.doctor_database import CLOCK_S_MAX, Finding
+from commands.key_log import log_path, read_actions, unlogged
 from commands.settings import Settings
 from contract.errors import SillokError
 from storage.postgres import connect
@@ -17,6 +18,8 @@ from storage.remote import RemoteSpool
 _DAY_S: Final = 86_400
 _EXPIRY_DAYS_MIN: Final = 21
 _READABLE_BY_OTHERS: Final = 0o044
+_OF_OTHERS: Final = 0o007
+_WRITABLE: Final = 0o022
 # adjtimex(2): the return value when no NTP program keeps the clock.
 _TIME_ERROR: Final = 5
 _TIMEX_BYTES: Final = 512
@@ -36,6 +39,8 @@ def examine_machine(settings: Settings, config: str | None) -> Iterator[tuple[st
     ):
         if certificate and key:
             yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
+    if secrets := dict(_secrets(settings)):
+        yield "secrets", lambda: _readable(secrets)
     yield "key log", lambda: _key_log(settings)
 
 
@@ -100,12 +105,37 @@ def _certificate(name: str, certificate: str, key: str) -> Finding:
     return Finding(name, result, advice)
 
 
+def _secrets(settings: Settings) -> Iterator[tuple[Path, int]]:
+    """Yield what is not everybody's, with the rights that are too many: to read a secret, to write who may send."""
+    serve = settings.serve
+    files = [
+        serve.tls_key,
+        serve.pull_tls_key,
+        serve.pull_token_file,
+        *(c.token_file for c in settings.load.collectors),
+    ]
+    yield from ((Path(file), _OF_OTHERS | _WRITABLE) for file in files if file)
+    for path, rights in ((settings.keys_file(), _WRITABLE), (settings.spool_folder(), _OF_OTHERS | _WRITABLE)):
+        if path.exists():
+            yield path, rights
+
+
+def _readable(secrets: dict[Path, int]) -> Finding:
+    open_ = [path for path, rights in secrets.items() if path.stat().st_mode & rights]
+    advice = "; ".join(f"`chmod {'go-w' if secrets[path] == _WRITABLE else 'go-w,o='} {path}`" for path in open_)
+    return Finding("secrets", f"{len(open_)} of {len(secrets)} are open to others" if open_ else "kept", advice)
+
+
 def _key_log(settings: Settings) -> Finding:
     try:
         actions = list(read_actions(log_path(settings.keys_file())))
+        strange = unlogged(settings.keys_file())
     except SillokError as error:
         return Finding("key log", "broken", str(error))
-    return Finding("key log", f"{len(actions)} changes, each following from the one before it")
+    advice = (
+        f"find out who wrote {', '.join(strange)} into the key file, and revoke what is not yours" if strange else ""
+    )
+    return Finding("key log", f"{len(actions)} changes, each following from the one before it", advice)
 
 
 def _pulled(spool: RemoteSpool) -> Finding:
@@ -116,7 +146,18 @@ def _pulled(spool: RemoteSpool) -> Finding:
         return Finding(name, "out of reach", f"{error}; check its pull_port, the firewall, token and certificate")
     finally:
         spool.close()
-    return Finding(name, f"{waiting} sealed segments wait")
+    result = f"{waiting} sealed segments wait"
+    off_s = abs(spool.clock_off_s or 0.0)
+    if off_s > CLOCK_S_MAX:
+        return Finding(
+            name, f"{result}; its clock is {off_s:.0f} s from this machine's", "set both clocks right: run NTP"
+        )
+    days = ((spool.certificate_ends or math.inf) - time.time()) / _DAY_S
+    if days < _EXPIRY_DAYS_MIN:
+        return Finding(
+            name, f"{result}; its certificate is good for {days:.0f} more days", "renew it there, then SIGHUP"
+        )
+    return Finding(name, result)
 
 
 def _login(section: str, role: str, dsn: str) -> Finding:

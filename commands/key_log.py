@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from collector_server.key_file import KeyRecord, replace_file
+from collector_server.key_file import KeyRecord, read_keys, replace_file
 from contract.errors import AuditBroken
 from processor.operate.actions import operating_user
 
@@ -75,3 +75,9 @@ def read_actions(path: Path) -> Iterator[KeyAction]:
             )
         previous = bytes.fromhex(action.chain)
         yield action
+
+
+def unlogged(keys_file: Path) -> list[str]:
+    """Return the ids of keys that no line of the log speaks of: somebody wrote them into the file by hand."""
+    made = {action.key for action in read_actions(log_path(keys_file)) if action.command == "keys make"}
+    return [record.id for record in read_keys(keys_file) if record.id not in made]

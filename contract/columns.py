@@ -222,6 +222,7 @@ MEANINGS: Final[dict[str, str]] = {
     "ops.actions.action_id": "The action's number.",
     "ops.actions.at": "When its transaction began.",
     "ops.actions.operator": "The operating system's user who ran the command.",
+    "ops.actions.login": "The database's user who did it, as PostgreSQL knows him; null before there was this column.",
     "ops.actions.command": "Which command it was.",
     "ops.actions.arguments": "What it was told, without personal data: a customer stands as a keyed hash.",
     "ops.actions.reason": "Why, in the operator's words; empty where none is asked for.",

@@ -12,6 +12,7 @@ Always true:
   later.
 """
 
+import math
 import random
 import threading
 import time
@@ -34,6 +35,8 @@ log: Final = structlog.get_logger()
 _BACKOFF_S_MAX: Final = 10.0
 _DISK_RETRY_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 60.0
+# A segment that somebody released without a load leaves the archive with its grace period, for ever.
+_COMPARE_S: Final = 3600.0
 _DAY_S: Final = 86_400
 
 
@@ -75,8 +78,8 @@ class Loader:
         self._grace_s = archive_grace_days * _DAY_S
         self._sink: Sink | None = None
         self._housekept_at = 0.0
-        self._recalled: set[str] = set()
-        """The logs whose archive was compared with the ledger on this connection."""
+        self._compared_at: dict[str, float] = {}
+        """When a log's archive was last compared with the ledger, on this connection."""
         self._complained: set[str] = set()
         self._refusals: dict[str, OSError] = {}
         """What the logs said in this turn."""
@@ -121,7 +124,7 @@ class Loader:
         if self._sink is None or not self._sink.is_open:
             self._sink = PostgresSink.open(self._dsn)
             log.info("database_connected", part="loader")
-            self._recalled = set()
+            self._compared_at = {}
         work: list[tuple[SegmentLog, SlotLog, int]] = []
         for segments in self._logs:
             try:
@@ -154,9 +157,10 @@ class Loader:
 
     def _look(self, sink: Sink, segments: SegmentLog) -> list[tuple[SegmentLog, SlotLog, int]]:
         """Return what waits in a log, after telling the ledger which slots it has and how far their numbers go."""
-        if segments.name not in self._recalled:
+        now = time.monotonic()
+        if now - self._compared_at.get(segments.name, -math.inf) > _COMPARE_S:
             self._recall(sink, segments)
-            self._recalled.add(segments.name)
+            self._compared_at[segments.name] = now
         work = [(segments, slot, number) for slot in segments.slots() for number in slot.waiting()]
         for slot in segments.slots():
             sink.register(slot.spool_id, slot.slot, slot.newest())

@@ -3,40 +3,54 @@
 The loader opens every connection; `collector_server/handout.py` says what the other end answers. A transfer that is
 cut goes on where it stopped (`Range`), and a segment counts as read only when its SHA-256 is the one the
 collector computed from its disk.
+
+The other end stands where strangers may get to it. Whatever it answers, or however slowly, it stops nobody but itself:
+sizes, numbers and the time of one visit are bounded, and all that is wrong with it is an OSError of this log alone.
 """
 
 import contextlib
 import hashlib
 import http.client
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from contract.errors import SegmentChanged, SettingsError
 
 SHA256_HEADER: Final = "Sillok-SHA256"
 _TIMEOUT_S: Final = 10.0
+# A visit that takes longer is broken off, and goes on when the others have had their turn.
+_VISIT_S_MAX: Final = 60.0
 _CHUNK_BYTES: Final = 256 * 1024
-_SEGMENT_BYTES_MAX: Final = 1024 * 1024 * 1024
+_LISTING_BYTES_MAX: Final = 16 * 1024 * 1024
+# Eight times the default of `segment_bytes_max`; twice this is in memory while it is handed on.
+_SEGMENT_BYTES_MAX: Final = 512 * 1024 * 1024
 _TRIES_WITHOUT_PROGRESS: Final = 3
 # After a failure it is left alone for so long, each time longer: it must not hold up the others.
 _AWAY_S: Final = (0.5, 1, 2, 5, 10)
 
 
+Slot = Annotated[int, Meta(ge=0, le=999_999_999)]
+Segment = Annotated[int, Meta(ge=0, le=10**18 - 1)]
+
+
 class SlotListing(Struct, frozen=True):
     """One slot as the collector lists it."""
 
-    slot: int
-    newest: int
-    segments: list[int]
+    slot: Slot
+    newest: Segment
+    segments: list[Segment]
 
 
 class Listing(Struct, frozen=True):
@@ -86,9 +100,12 @@ class RemoteSlot:
 class RemoteSpool:
     """A collector's spool. Used by one thread."""
 
-    def __init__(self, url: str, token_file: str, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, token_file: str, ca_file: str | None = None, *, visit_s_max: float = _VISIT_S_MAX
+    ) -> None:
         """Read the token; raise SettingsError when it, or the authority, cannot be read."""
         self.name = url
+        self._visit_s_max = visit_s_max
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port
         try:
@@ -103,6 +120,14 @@ class RemoteSpool:
         if self._context is None and self._host not in ("127.0.0.1", "::1", "localhost"):
             raise SettingsError(f"[load.collectors] {url} would show token and events to the network: write https://")
         self._connection: http.client.HTTPConnection | None = None
+        self._wire: socket.socket | None = None
+        """The same connection once more, for who ends a visit: closing the other would leave a read waiting."""
+        self.clock_off_s: float | None = None
+        """How far the collector's clock was behind ours at its last answer, to the second; None before the first."""
+        self.certificate_ends: float | None = None
+        """When its certificate ends, seconds since the epoch; None without TLS."""
+        self._is_over = False
+        """This visit has had its time."""
         self._recalled: dict[int, set[int]] = {}
         self._begun: tuple[str, str, bytearray] | None = None
         """Path, hash and first bytes of the one transfer that was cut."""
@@ -125,8 +150,13 @@ class RemoteSpool:
         """Return what waits, or with `/released` what is in its grace period."""
         with self._reached():
             response = self._ask("GET", f"/v1/segments{which}")
+            text = response.read(_LISTING_BYTES_MAX + 1)
+            if self._is_over:
+                raise ConnectionError("the list did not come to its end")
+            if len(text) > _LISTING_BYTES_MAX:
+                raise ConnectionError(f"{self.name} lists more than there can be: is it a pull port?")
             try:
-                return msgspec.json.decode(response.read(), type=Listing)
+                return msgspec.json.decode(text, type=Listing)
             except msgspec.DecodeError as error:
                 raise ConnectionError(f"{self.name} answers no list of segments: is it a pull port?") from error
 
@@ -140,6 +170,8 @@ class RemoteSpool:
                     return self._continue(path)
                 except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError):
                     self._hang_up()
+                    if self._is_over:
+                        raise
                     has_more = self._begun is not None and self._begun[0] == path and len(self._begun[2]) > known
                     idle = 0 if has_more else idle + 1
                     if idle >= _TRIES_WITHOUT_PROGRESS:
@@ -199,39 +231,78 @@ class RemoteSpool:
             raise FileNotFoundError(f"{self.name}{path}: {text}")
         if response.status == HTTPStatus.CONFLICT:
             raise SegmentChanged(f"{self.name} refuses: {text}")
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self._begun = None
+            raise ConnectionError(f"{self.name}{path} has become shorter while it was read: it is read again")
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise PermissionError(f"{self.name} refuses the token: its pull_token_file must hold the same text as ours")
         raise OSError(f"{self.name} answers {response.status}: {text}")
 
     def _send(self, method: str, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         if self._connection is None:
-            if self._context is None:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
-            else:
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=_TIMEOUT_S, context=self._context
-                )
+            self._connection = self._connect()
         self._connection.request(method, path, headers=self._headers | headers)
-        return self._connection.getresponse()
+        response = self._connection.getresponse()
+        with contextlib.suppress(TypeError, ValueError):
+            self.clock_off_s = time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+        return response
+
+    def _connect(self) -> http.client.HTTPConnection:
+        wire = socket.create_connection((self._host, self._port or http.client.HTTPS_PORT), _TIMEOUT_S)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._wire = wire.dup()
+        if self._is_over:
+            wire.close()
+            raise ConnectionError("this visit has had its time")
+        connection = http.client.HTTPConnection(self._host, self._port)
+        connection.auto_open = 0  # by itself it would open the next one, and without TLS
+        connection.sock = wire
+        if self._context is not None:
+            connection.sock = secured = self._context.wrap_socket(wire, server_hostname=self._host)
+            ends = (secured.getpeercert() or {}).get("notAfter")
+            self.certificate_ends = ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+        return connection
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
         """Turn every way of not being there into OSError, and leave the collector alone for a while after one."""
         if time.monotonic() < self._away_until:
             raise ConnectionError(self._reason)
+        self._is_over = False
+        end = threading.Timer(self._visit_s_max, self._break_off)
+        end.daemon = True
+        end.start()
         try:
             yield
         except (FileNotFoundError, SegmentChanged):
             raise
         except (http.client.HTTPException, OSError) as error:
             self._hang_up()
-            self._reason = str(error) if isinstance(error, PermissionError) else f"{self.name}: {error or type(error)}"
+            self._reason = self._why(error)
             self._away_until = time.monotonic() + _AWAY_S[min(self._failures, len(_AWAY_S) - 1)]
             self._failures += 1
             raise ConnectionError(self._reason) from error
+        finally:
+            end.cancel()
         self._failures = 0
+
+    def _why(self, error: Exception) -> str:
+        if self._is_over:
+            return f"{self.name} takes longer than {self._visit_s_max:.0f} s at a time: it goes on after the others"
+        return str(error) if isinstance(error, PermissionError) else f"{self.name}: {error or type(error)}"
+
+    def _break_off(self) -> None:
+        """End this visit, whatever it waits for; called by a thread of its own."""
+        self._is_over = True
+        wire = self._wire
+        if wire is not None:
+            with contextlib.suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
 
     def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import ssl
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 from aiohttp import web
@@ -44,15 +46,25 @@ def looping(start: Callable[[], Awaitable[Callable[[], Awaitable[None]]]]) -> It
 
 @contextlib.contextmanager
 def handing_out(
-    spool: Path, token_file: Path, *, port: int | None = None, context: ssl.SSLContext | None = None
+    spool: Path,
+    token_file: Path,
+    *,
+    port: int | None = None,
+    context: ssl.SSLContext | None = None,
+    clock_off_s: float = 0.0,
 ) -> Iterator[tuple[str, Handout]]:
-    """Serve a spool on a pull port of this process; yield its address."""
+    """Serve a spool on a pull port of this process, whose answers bear a clock of their own; yield its address."""
     token_file.write_text(TOKEN + "\n", encoding="ascii")
     port = port or free_port()
     handout = Handout(CollectorSettings(pull_port=port, pull_token_file=str(token_file)), SpoolFolder(spool), 7)
 
+    async def stamp(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + clock_off_s, usegmt=True)
+
     async def start() -> Callable[[], Awaitable[None]]:
-        runner = web.AppRunner(handout.app(), access_log=None)
+        app = handout.app()
+        app.on_response_prepare.append(stamp)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, _HOST, port, ssl_context=context).start()
         return runner.cleanup

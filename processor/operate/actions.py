@@ -12,6 +12,7 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -22,6 +23,7 @@ from contract.errors import UsageError
 from storage.postgres import read_sql
 
 _LOCK: Final = 0x5111_0E
+_NO_LOGIN: Final = 2**32 - 1
 
 
 class Action(Struct, kw_only=True):
@@ -86,8 +88,18 @@ def one(connection: psycopg.Connection, query: LiteralString, values: Any = None
 
 
 def operating_user() -> str:
-    """Return who runs this command, as the operating system knows him."""
+    """Return who runs this command, as the operating system knows him; behind sudo also who had logged in."""
+    acting_as = _user_name(os.getuid())
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return acting_as
+    # The kernel keeps it from the login on, and nobody but root can change it.
+    return acting_as if login in (os.getuid(), _NO_LOGIN) else f"{_user_name(login)} as {acting_as}"
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(uid)

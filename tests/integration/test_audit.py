@@ -1,6 +1,10 @@
 """What operators did cannot be changed unseen: in the database, and beside the key file."""
 
 import json
+import os
+import pwd
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -68,6 +72,57 @@ def test_what_was_changed_is_found(road: Road, statement: str, found: list[int])
     assert broken(road)[: len(found)] == found
 
 
+def test_nobody_signs_with_another_name_or_on_another_day(road: Road) -> None:
+    """Whoever may write actions may write what he likes as `operator`; user and time are PostgreSQL's own."""
+    dsn = psycopg.conninfo.make_conninfo(road.dsn, user="audit_test")
+    road.admin.execute("create user audit_test in role sillok_processor")
+    road.reset_later("drop user audit_test")
+    with connect(dsn) as theirs:
+        theirs.execute(
+            "insert into ops.actions (action_id, at, operator, login, command, arguments, reason, result, link, chain)"
+            " values (1, '2020-01-01', 'lee', 'lee', 'export', '{}', '', '{}', 77, 'x')"
+        )
+    written = "select concat_ws(' ', login, link, now() - at < interval '1 min') from ops.actions"
+    assert road.values(written) == ["audit_test 1 t"]
+    assert broken(road) == []
+    as_superuser(road, "update ops.actions set login = 'lee'")
+    assert broken(road) == [1]
+
+
+def test_actions_without_a_login_keep_their_hashes(road: Road) -> None:
+    """Migration 10 on a database with actions in it."""
+    sql = {number: sql for number, _, sql in available()}
+    with road.admin.transaction(force_rollback=True):
+        road.admin.execute("alter table ops.actions drop column login, drop column link, drop column chain")
+        for function in ("action_hash", "link_action"):
+            road.admin.execute(f"drop function ops.{function} cascade")
+        road.admin.execute("drop trigger actions_only_grow on ops.actions")
+        road.admin.execute(sql[9].encode())
+        for number in (10, None):
+            road.admin.execute(
+                "insert into ops.actions (action_id, operator, command, arguments, reason, result)"
+                " values (nextval('ops.action_id_seq'), 'kim', 'test', '{}', '', '{}')"
+            )
+            if number:
+                road.admin.execute(sql[number].encode())
+        assert road.values("select login is null from ops.actions order by link") == [True, False]
+        assert broken(road) == []
+
+
+def test_who_had_logged_in_is_known_behind_sudo() -> None:
+    """The kernel's word for it, which is set at the login and stays."""
+    program = (
+        "import sys; from pathlib import Path; from processor.operate.actions import operating_user\n"
+        "try: Path('/proc/self/loginuid').write_text('2')\n"
+        "except OSError: sys.exit(77)\n"
+        "print(operating_user())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 77:
+        pytest.skip("this machine lets nobody set a login's user")
+    assert done.stdout.strip() == f"{pwd.getpwuid(2).pw_name} as {pwd.getpwuid(os.getuid()).pw_name}", done.stderr
+
+
 def test_actions_at_once_make_one_chain(road: Road) -> None:
     def work() -> None:
         with connect(road.dsn, role="sillok_operator") as connection:
@@ -121,6 +176,13 @@ def test_the_command_lists_and_verifies_both_logs_and_knows_a_log_that_was_cut_o
     cut = sillok(settings, "audit", "verify", *known)
     assert cut.returncode == 1
     assert "link 2 is not the one that was known" in cut.stdout
+
+    log_path(tmp_path / "keys.jsonl").unlink()
+    assert "!! keys:0:" in sillok(settings, "audit", "verify", *known).stdout, "a log that is gone is cut off too"
+    alone = tmp_path / "alone.toml"
+    alone.write_text(f'[data]\nfolder = "{tmp_path}"\n', encoding="utf-8")
+    nowhere = sillok(alone, "audit", "verify", "--known", known[-1])
+    assert (nowhere.returncode, "no database" in nowhere.stdout) == (1, True)
 
 
 def test_a_changed_line_of_the_key_log_is_found_and_nothing_is_added_behind_it(road: Road, tmp_path: Path) -> None:

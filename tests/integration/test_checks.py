@@ -87,9 +87,16 @@ PLANTED = {
         "waiting_is_what_is_unprocessed": 1,
     },
     "update ops.finished set segment = segment + 1": {"finished_is_finished": 1},
-    "grant update on clean.events to sillok_processor": {"roles_have_only_what_they_need": 1},
+    # The operator may act as loader and processor, and has it too.
+    "grant update on clean.events to sillok_processor": {"roles_have_only_what_they_need": 2},
     "grant select on ops.dead_letters, raw.events to sillok_reader": {"roles_have_only_what_they_need": 2},
-    "grant delete on ops.loads to sillok_loader": {"roles_have_only_what_they_need": 1},
+    "grant delete on ops.loads to sillok_loader": {"roles_have_only_what_they_need": 2},
+    "grant delete on ops.actions to sillok_operator": {"roles_have_only_what_they_need": 1},
+    "grant update on ops.audit to sillok_operator": {"roles_have_only_what_they_need": 1},
+    "do $$ begin execute format('grant select on %s to sillok_reader',"
+    " (select inhrelid::regclass from pg_inherits where inhparent = 'raw.events'::regclass limit 1)); end $$": {
+        "roles_have_only_what_they_need": 1
+    },
     "grant select on clean.sessions to public": {"roles_have_only_what_they_need": 2},
     "alter role sillok_reader createdb": {"roles_have_only_what_they_need": 1},
 }

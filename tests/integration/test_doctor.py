@@ -72,7 +72,8 @@ def test_the_doctor_changes_nothing(well):
     ("fault", "undo", "check", "advice"),
     [
         ("insert into ops.dead_letters overriding system value values (1, 'load', 1, null, now(), 'web', 'click', null, 'row_refused', '')",
-         "delete from ops.dead_letters", "dead letters", "look at ops.dead_letters"),
+         "delete from ops.dead_letters", "dead letters",
+         "see `sillok dead-letters list`; mend the cause, then `retry`, or `discard` what cannot be mended"),
         ("update clean.sessions set clicks = 99", "delete from clean.sessions",
          "sessions agree with events", "see processor/checks/sessions_agree_with_events.sql"),
         ("grant select on raw.events to sillok_reader", "revoke select on raw.events from sillok_reader",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from collector_server.key_file import edited_keys, make_key
+from collector_server.settings import KeyRights
 from commands.doctor import examine
 from commands.doctor_database import Finding
 from commands.settings import Settings, load_settings
@@ -16,7 +19,7 @@ from storage.postgres import connect
 from tests.builders import Road, Spool, event
 from tests.integration.test_tls import Certificates
 from tests.operating import sillok
-from tests.pulling import handing_out
+from tests.pulling import TOKEN, handing_out
 
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed to make certificates")
 
@@ -72,6 +75,47 @@ def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path) -> None:
     assert found(tmp_path, f"[spool]\nfree_bytes_min = {2**60}\n")["data folder"].advice.startswith("make space: below")
 
 
+def test_what_is_printed_is_what_is_meant(tmp_path: Path) -> None:
+    """A section's name in brackets is no markup of the terminal; what cannot be looked at says where and what to do."""
+    _, path = settings_of(tmp_path, f'[spool]\nfree_bytes_min = {2**60}\n[serve]\npull_token_file = "/nowhere/token"\n')
+    printed = sillok(Path(path), "doctor", "--on", "collector").stdout.replace("\n", " ")
+    assert "below [spool] free_bytes_min" in printed
+    assert "/nowhere/token: No such file or directory; check that it is there" in printed
+
+
+def test_the_spools_own_disk_is_looked_at(tmp_path: Path) -> None:
+    """Where it is not the data folder's: it is the one that fills up."""
+    (tmp_path / "elsewhere").mkdir()
+    findings = found(tmp_path, f'[spool]\nfolder = "{tmp_path / "elsewhere"}"\nfree_bytes_min = {2**60}\n')
+    assert findings["spool folder"].advice.startswith("make space: below")
+
+
+def test_what_is_not_everybodys_is_said(tmp_path: Path) -> None:
+    """A token that all may read, a key file that all may write; nobody is told to close what is closed."""
+    token, keys = tmp_path / "token", tmp_path / "keys.jsonl"
+    token.write_text(TOKEN, encoding="ascii")
+    _, path = settings_of(tmp_path)
+    sillok(Path(path), "keys", "make", "--source", "web")
+    settings = f'[serve]\npull_token_file = "{token}"\n'
+    for mode, key_mode, advice in (
+        (0o644, 0o644, f"`chmod go-w,o= {token}`"), (0o440, 0o666, f"`chmod go-w {keys}`"), (0o400, 0o644, ""),
+    ):  # fmt: skip
+        token.chmod(mode)
+        keys.chmod(key_mode)
+        assert found(tmp_path, settings)["secrets"].advice == advice
+
+
+def test_a_key_that_nobody_made_by_a_command_is_said(tmp_path: Path) -> None:
+    _, path = settings_of(tmp_path)
+    sillok(Path(path), "keys", "make", "--source", "web")
+    with edited_keys(tmp_path / "keys.jsonl") as records:
+        records.append(make_key(KeyRights(source="web"))[1])
+    (strange,) = {record.id for record in records} - {records[0].id}
+    assert strange in found(tmp_path)["key log"].advice
+    verified = sillok(Path(path), "audit", "verify")
+    assert (verified.returncode, f"nobody made {strange}" in verified.stdout) == (1, True)
+
+
 @needs_openssl
 @pytest.mark.parametrize(("days", "advice"), [(90, ""), (5, "renew it, then `systemctl reload sillok-collector`")])
 def test_a_certificate_that_ends_soon_is_said(tmp_path: Path, days: int, advice: str) -> None:
@@ -109,6 +153,29 @@ def test_collectors_that_are_pulled_are_asked(tmp_path: Path, spool_path: Path) 
         findings = found(tmp_path, collectors, on="inside")
     assert findings[f"collector {url}"] == Finding(f"collector {url}", "1 sealed segments wait")
     assert "check its pull_port" in findings["collector http://127.0.0.1:1"].advice
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("days", "off_s", "said"),
+    [(90, 0, ""), (2, 0, "its certificate is good for 2 more days"), (90, -120, "its clock is 1")],
+)
+def test_the_clock_and_certificate_of_a_collector_that_is_pulled_are_looked_at(
+    tmp_path: Path, spool_path: Path, days: int, off_s: int, said: str
+) -> None:
+    """From inside: its own doctor may be asked by nobody."""
+    end = f"{datetime.now(UTC) + timedelta(days=days, hours=1):%Y%m%d%H%M%SZ}"
+    certificate, key = Certificates(tmp_path).make("127.0.0.1", end=end)
+    Spool(spool_path).write(event())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with handing_out(spool_path, tmp_path / "token", context=context, clock_off_s=off_s) as (url, _):
+        collectors = (
+            f'[[load.collectors]]\nurl = "{url}"\ntoken_file = "{tmp_path / "token"}"\nca_file = "{certificate}"\n'
+        )
+        finding = found(tmp_path, collectors, on="inside")[f"collector {url}"]
+    assert said in finding.result
+    assert bool(finding.advice) == bool(said)
 
 
 def test_each_programs_user_is_tried_as_its_role(road: Road, tmp_path: Path) -> None:
