@@ -174,3 +174,22 @@ def test_locust_sends_the_same_visitors_and_ends_with_the_verdict(installation: 
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert said.count("all are clean") == 2
+
+
+def test_a_row_of_its_source_that_is_gone_is_found_by_the_books(installation: Installation, tmp_path: Path) -> None:
+    """All of the run is clean, but what was clean a minute ago is not what the processor counted."""
+    report_of(sillok(installation, tmp_path, "--rate", "100", "--seconds", "1", "--json"))
+    with connect(installation.dsn) as connection:
+        connection.execute(
+            "create table saved as select * from clean.events where source = 'qa' order by received_at desc limit 1"
+        )
+        connection.execute("delete from clean.events where event_id = (select event_id from saved)")
+        try:
+            status, said, errors = finished(sillok(installation, tmp_path, "--rate", "100", "--seconds", "1", "--json"))
+        finally:
+            connection.execute("insert into clean.events select * from saved")
+            connection.execute("drop table saved")
+    assert status == 1, said + errors
+    report = json.loads(said)
+    assert [check["name"] for check in report["verdict"]["checks"] if not check["holds"]] == ["the books balance"]
+    assert "differences: clean = rows of clean.events" in said
