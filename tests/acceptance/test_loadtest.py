@@ -164,6 +164,10 @@ def test_a_key_of_customers_is_said(installation: Installation) -> None:
         (("--p99-ms", "fast"), "'fast' is no number above 0"),
         (("--malformed", "2"), "'2' is no share"),
         (("--batch", "2000"), "'2000' is no size of a batch"),
+        (("--replay", "nowhere"), "nowhere does not exist"),
+        (("--replay", "docs"), "no sealed segment is in docs"),
+        (("--replay", "README.md"), "cannot be read as an access log: line 1 is not in the combined log format"),
+        (("--history", "/proc/no/where.sqlite"), "cannot keep the history of runs in /proc/no/where.sqlite"),
     ],
 )
 def test_a_mistake_is_one_sentence(

@@ -144,24 +144,6 @@ def test_without_the_database_nothing_is_sent(installation: Installation, tmp_pa
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("--replay", "nowhere"), "nowhere does not exist"),
-        (("--replay", "docs"), "no sealed segment is in docs"),
-        (("--replay", "README.md"), "cannot be read as an access log: line 1 is not in the combined log format"),
-        (("--history", "/proc/no/where.sqlite"), "cannot keep the history of runs in /proc/no/where.sqlite"),
-    ],
-)
-def test_a_mistake_is_one_sentence(
-    installation: Installation, tmp_path: Path, arguments: tuple[str, ...], sentence: str
-) -> None:
-    status, said, errors = finished(sillok(installation, tmp_path, *arguments))
-    assert (status, said) == (2, "")
-    assert sentence in errors
-    assert "Traceback" not in errors
-
-
 def test_locust_sends_the_same_visitors_and_ends_with_the_verdict(installation: Installation) -> None:
     if find_spec("locust") is None:
         pytest.skip("Locust is not installed")
