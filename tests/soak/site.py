@@ -6,10 +6,6 @@ us mount one, each loader reaches the database over a cable of its own.
 
 import contextlib
 import json
-import os
-import re
-import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +16,8 @@ from typing import Any, Final
 
 from storage.embedded import EmbeddedPostgres
 from tests.crash.database import Database
-from tests.crash.processes import HOST, Machine, Program, children_of, steady_ports, wait_until
+from tests.crash.processes import HOST, Machine, Program, children_of, steady_ports
+from tests.nginx import PROGRAM, nginx
 from tests.operating import sillok
 from tests.soak.cable import ROOT, Cable
 
@@ -28,15 +25,6 @@ SOURCE: Final = "soak"
 _NODES: Final = 2
 _WORKERS: Final = 2
 _DISK_BYTES: Final = 4 << 30
-_NGINX: Final = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.output; worker_processes 1; {user}
-events {{ worker_connections 2048; }}
-http {{
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/sillok.conf;
-}}
-"""
 
 
 class Node(Machine):
@@ -131,9 +119,8 @@ class Site:
             self.processor.start()
             for node in self.nodes:
                 node.wait_until_ready()
-            self._balancer = self._balance()
-            wait_until(self._listens, "the balancer to listen")
-            yield self
+            with self._balanced() as self._balancer:
+                yield self
         finally:
             self._clean_up()
 
@@ -179,34 +166,20 @@ class Site:
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
-    def _balance(self) -> subprocess.Popen[bytes]:
-        """Start nginx with the settings that are delivered, but for TLS; without nginx, what takes turns."""
-        program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-        if program is None:
-            ports = [str(node.port) for node in self.nodes]
-            return subprocess.Popen([sys.executable, "-m", "tests.soak.cable", HOST, str(self.port), *ports], cwd=ROOT)
-        text = (ROOT / "deploy/nginx/sillok.conf").read_text(encoding="utf-8")
-        servers = "".join(f"    server {HOST}:{node.port} max_fails=2 fail_timeout=2s;\n" for node in self.nodes)
-        text = re.sub(r"(?: +(?:# )?server [\d.]+:.*\n)+", servers, text, count=1)
-        text = re.sub(r" +(ssl_|error_log|listen \[).*\n", "", text)
-        text = text.replace("listen 443 ssl;", f"listen {HOST}:{self.port};")
-        (self.folder / "sillok.conf").write_text(text, encoding="utf-8")
-        user = "user root;" if os.geteuid() == 0 else ""
-        settings = self.folder / "nginx.conf"
-        settings.write_text(_NGINX.format(folder=self.folder, user=user), encoding="utf-8")
-        return subprocess.Popen([program, "-c", str(settings), "-e", "stderr"])
-
-    def _listens(self) -> bool:
-        assert self._balancer is not None
-        assert self._balancer.poll() is None, "the balancer did not start"
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
-            return True
-        return False
+    @contextlib.contextmanager
+    def _balanced(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run nginx with the settings that are delivered; where there is none, what takes turns."""
+        ports = [node.port for node in self.nodes]
+        if PROGRAM is not None:
+            with nginx(self.folder, self.port, ports) as running:
+                yield running
+            return
+        command = [sys.executable, "-m", "tests.soak.cable", HOST, str(self.port), *map(str, ports)]
+        with subprocess.Popen(command, cwd=ROOT) as running:
+            yield running
+            running.kill()
 
     def _clean_up(self) -> None:
-        if self._balancer is not None:
-            self._balancer.terminate()
-            self._balancer.wait()
         for node in self.nodes:
             node.clean_up()
         if self.database.is_running:
