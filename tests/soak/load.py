@@ -1,6 +1,8 @@
 """The load and its verdict: all that the soak knows of the load test."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,7 @@ _BATCH = 10
 _CLOCKS_APART = timedelta(minutes=2)
 _PATIENCE_S = 600.0
 # What is shed or slow in a fault is in the report; what is lost or twice fails the run.
-_BOUNDS = Bounds(achieved=0.0, shed=1 << 62, lag_ms=1_000.0)
+_BOUNDS = Bounds(achieved=0.0, shed=1 << 62)
 
 
 class Run:
@@ -31,7 +33,9 @@ class Run:
         self._driver = Driver(url, key, self._plan, Shape("soak", rate, seconds), say=lambda _load: None)
 
     def send(self) -> Load:
-        """Keep the schedule to its end."""
+        """Keep the schedule to its end, before everything else where we may: a driver that is late measures itself."""
+        if os.geteuid() == 0:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -10)  # this thread's alone
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(self._driver.run())
 
