@@ -26,7 +26,7 @@ from contract.errors import DatabaseUnavailable, SpoolError
 from storage.load import LoadReport
 from storage.log import SegmentLog, SlotLog
 from storage.postgres import is_passing
-from storage.sink import PostgresSink, Sink
+from storage.sink import Sink
 from storage.spool.folder import SegmentId
 
 log: Final = structlog.get_logger()
@@ -66,11 +66,17 @@ class LoadSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Loader:
-    """Loads the segments of one or more logs into one database."""
+    """Loads the segments of one or more logs into one sink, which is opened anew whenever its connection is lost."""
 
-    def __init__(self, settings: LoadSettings, dsn: str, logs: Sequence[SegmentLog], archive_grace_days: float) -> None:
+    def __init__(
+        self,
+        settings: LoadSettings,
+        open_sink: Callable[[], Sink],
+        logs: Sequence[SegmentLog],
+        archive_grace_days: float,
+    ) -> None:
         self._settings = settings
-        self._dsn = dsn
+        self._open_sink = open_sink
         self._logs = logs
         self._grace_s = archive_grace_days * _DAY_S
         self._sink: Sink | None = None
@@ -119,7 +125,7 @@ class Loader:
     def _turn(self, stop: threading.Event, turned: Callable[[], None]) -> list[LoadReport]:
         """Load what is sealed now, slot by slot, in the order of the numbers."""
         if self._sink is None or not self._sink.is_open:
-            self._sink = PostgresSink.open(self._dsn)
+            self._sink = self._open_sink()
             log.info("database_connected", part="loader")
             self._recalled = set()
         work: list[tuple[SegmentLog, SlotLog, int]] = []
