@@ -175,6 +175,9 @@ def test_the_same_name_with_other_contents_changes_nothing(place: Place, spool: 
             del segment
             return data
 
+        def release(self, segment: int, sha256: bytes | None = None) -> None:
+            pytest.fail(f"{segment} {sha256!r} was released")
+
     with pytest.raises(SegmentChanged):
         place.open().load(but(spool.folder, Other), number)
     assert place.events() == ids(batch)
