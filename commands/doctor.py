@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from rich.markup import escape
 
 from collector_server.key_store import count_states
 from commands.doctor_database import Finding, examine_database
@@ -54,7 +55,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         for finding in findings:
             mark = "[red]!![/]" if finding.advice else "[green]ok[/]"
             advice = f"\n   → {finding.advice}" if finding.advice else ""
-            console.print(f"{mark} {finding.check}: {finding.result}{advice}", highlight=False)
+            console.print(mark, escape(f"{finding.check}: {finding.result}{advice}"), highlight=False)
     return PROBLEM if any(finding.advice for finding in findings) else OK
 
 

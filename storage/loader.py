@@ -184,10 +184,11 @@ class Loader:
 
     def _say_of_logs(self) -> None:
         """Say it once when a log begins to refuse, and once when it has ceased to."""
-        for name in self._refusals.keys() - self._refusing:
-            action = "make the spool readable and writable again: the loader goes on by itself"
-            reason = str(self._refusals[name])
-            log.error("spool_unavailable", part="loader", spool=name, reason=reason, action=action)
+        for segments in self._logs:
+            if segments.name in self._refusals.keys() - self._refusing:
+                reason = str(self._refusals[segments.name])
+                action = f"{segments.remedy}: the loader goes on by itself"
+                log.error("spool_unavailable", part="loader", spool=segments.name, reason=reason, action=action)
         for name in self._refusing - self._refusals.keys():
             log.info("spool_resumed", part="loader", spool=name)
         self._refusing = set(self._refusals)

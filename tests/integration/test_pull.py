@@ -146,6 +146,7 @@ def test_a_collector_out_of_reach_stops_no_other_and_is_said_once(road: Road, tm
     reasons = {line["spool"]: line["reason"] for line in logged if line["event"] == "spool_unavailable"}
     assert sorted(reasons) == ["http://127.0.0.1:1", "wrong token"]
     assert "refuses the token" in reasons["wrong token"]
+    assert all("pull_port" in line["action"] for line in logged if line["event"] == "spool_unavailable")
     assert not any(TOKEN in json.dumps(line) for line in logged)
 
 
