@@ -45,7 +45,8 @@ bench: $(READY) ## figures, never a verdict
 	$(BIN)/python -m tests.benchmarks.python_sdk
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
 
-soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
+soak: $(READY) ## half an hour of everything with a fault every minute (as root: all faults); the crash tests and fuzzers for minutes
+	$(BIN)/python -m tests.soak
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
 
 dist: $(READY) ## what is carried to a machine without a network: wheels, their hashes, SBOM, deploy/, docs/

@@ -37,7 +37,7 @@ def tls_context(settings: CollectorSettings) -> ssl.SSLContext | None:
         raise SettingsError("[serve] tls_certificate and tls_key belong together: set both, or none")
     for name, path in (("tls_certificate", certificate), ("tls_key", key)):
         _check_readable(name, path)
-    return _server_context(certificate, key)
+    return _server_context(certificate, key, "tls")
 
 
 def pull_context(settings: CollectorSettings) -> ssl.SSLContext | None:
@@ -51,26 +51,26 @@ def pull_context(settings: CollectorSettings) -> ssl.SSLContext | None:
         )
     for name, path in (("pull_tls_certificate", certificate), ("pull_tls_key", key)):
         _check_readable(name, path)
-    return _server_context(certificate, key)
+    return _server_context(certificate, key, "pull_tls")
 
 
 def renew_pull(context: ssl.SSLContext, settings: CollectorSettings) -> None:
     """Take the pull listener's files as they are now; raise SettingsError and change nothing if broken."""
     if pull_context(settings) is not None:
-        _load(context, settings.pull_tls_certificate or "", settings.pull_tls_key or "")
+        _load(context, settings.pull_tls_certificate or "", settings.pull_tls_key or "", "pull_tls")
 
 
-def _server_context(certificate: str, key: str) -> ssl.SSLContext:
+def _server_context(certificate: str, key: str, setting: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, certificate, key)
+    _load(context, certificate, key, setting)
     return context
 
 
 def renew(context: ssl.SSLContext, settings: CollectorSettings) -> None:
     """Take the files as they are now, for connections from now on; raise SettingsError and change nothing if broken."""
     check_tls(settings)
-    _load(context, settings.tls_certificate or "", settings.tls_key or "")
+    _load(context, settings.tls_certificate or "", settings.tls_key or "", "tls")
 
 
 def _check_readable(name: str, path: str) -> None:
@@ -83,16 +83,18 @@ def _check_readable(name: str, path: str) -> None:
         ) from error
 
 
-def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+def _load(context: ssl.SSLContext, certificate: str, key: str, setting: str) -> None:
+    """Load a certificate and its key; `setting` is how their settings' names begin."""
     try:
         context.load_cert_chain(certificate, key, lambda: _NO_PASSWORD)  # never asks on a terminal
     except (ssl.SSLError, OSError, ValueError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
             raise SettingsError(
-                f"[serve.tls_key] {key} is not the key of {certificate}: name the two that belong"
+                f"[serve.{setting}_key] {key} is not the key of {certificate}: name the two that belong"
             ) from error
         raise SettingsError(
-            f"[serve.tls_certificate] {certificate} and {key} are of no use: both must be PEM, the key without password"
+            f"[serve.{setting}_certificate] {certificate} and {key} are of no use: both must be PEM, the key without"
+            " password"
         ) from error
 
 
@@ -101,7 +103,7 @@ def expiry(certificate: str, key: str) -> float | None:
 
     Raises SettingsError when the files cannot be used, or the certificate is out of its time already.
     """
-    found = _check_times(_server_context(certificate, key), certificate)
+    found = _check_times(_server_context(certificate, key, "tls"), certificate)
     ends = (found or {}).get("notAfter")
     return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
 

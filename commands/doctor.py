@@ -88,7 +88,7 @@ def examine(
         return
     if dsn is None:
         yield from _rule_files(settings, None)
-        yield Finding("database", "not running", "start it with `sillok up`, or set the dsn in the settings")
+        yield Finding("database", "not running", "start it with `sillok up`, or name it in `[process] dsn`")
         return
     try:
         with connect(dsn, application="sillok doctor") as connection:

@@ -143,7 +143,7 @@ def _pulled(spool: RemoteSpool) -> Finding:
     try:
         waiting = sum(len(slot.waiting()) for slot in spool.slots())
     except OSError as error:
-        return Finding(name, "out of reach", f"{error}; check its pull_port, the firewall, token and certificate")
+        return Finding(name, "out of reach", f"{error}; {spool.remedy}")
     finally:
         spool.close()
     result = f"{waiting} sealed segments wait"

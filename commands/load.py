@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import partial
 
 from commands.children import stop_event
 from commands.database import find_migrated_dsn
@@ -11,6 +12,7 @@ from storage.loader import Loader
 from storage.log import SegmentLog
 from storage.notify import Notifier
 from storage.remote import RemoteSpool
+from storage.sink import PostgresSink
 from storage.spool.folder import SpoolFolder
 
 HELP = "run the loader: sealed spool segments into raw.events"
@@ -25,7 +27,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """Load until told to stop."""
     stop = stop_event(with_stdin=options.settings_from_stdin)
     logs = find_logs(settings)
-    loader = Loader(settings.load, find_migrated_dsn(settings, "load"), logs, settings.spool.archive_grace_days)
+    open_sink = partial(PostgresSink.open, find_migrated_dsn(settings, "load"))
+    loader = Loader(settings.load, open_sink, logs, settings.spool.archive_grace_days)
     notifier = Notifier.from_environment(os.environ)
     loader.run(stop, once=options.once, turned=notifier.turned)
     notifier.stopping()

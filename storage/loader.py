@@ -27,7 +27,7 @@ from contract.errors import DatabaseUnavailable, SpoolError
 from storage.load import LoadReport
 from storage.log import SegmentLog, SlotLog
 from storage.postgres import is_passing
-from storage.sink import PostgresSink, Sink
+from storage.sink import Sink
 from storage.spool.folder import SegmentId
 
 log: Final = structlog.get_logger()
@@ -69,11 +69,17 @@ class LoadSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Loader:
-    """Loads the segments of one or more logs into one database."""
+    """Loads the segments of one or more logs into one sink, which is opened anew whenever its connection is lost."""
 
-    def __init__(self, settings: LoadSettings, dsn: str, logs: Sequence[SegmentLog], archive_grace_days: float) -> None:
+    def __init__(
+        self,
+        settings: LoadSettings,
+        open_sink: Callable[[], Sink],
+        logs: Sequence[SegmentLog],
+        archive_grace_days: float,
+    ) -> None:
         self._settings = settings
-        self._dsn = dsn
+        self._open_sink = open_sink
         self._logs = logs
         self._grace_s = archive_grace_days * _DAY_S
         self._sink: Sink | None = None
@@ -122,7 +128,7 @@ class Loader:
     def _turn(self, stop: threading.Event, turned: Callable[[], None]) -> list[LoadReport]:
         """Load what is sealed now, slot by slot, in the order of the numbers."""
         if self._sink is None or not self._sink.is_open:
-            self._sink = PostgresSink.open(self._dsn)
+            self._sink = self._open_sink()
             log.info("database_connected", part="loader")
             self._compared_at = {}
         work: list[tuple[SegmentLog, SlotLog, int]] = []
@@ -182,10 +188,11 @@ class Loader:
 
     def _say_of_logs(self) -> None:
         """Say it once when a log begins to refuse, and once when it has ceased to."""
-        for name in self._refusals.keys() - self._refusing:
-            action = "make the spool readable and writable again: the loader goes on by itself"
-            reason = str(self._refusals[name])
-            log.error("spool_unavailable", part="loader", spool=name, reason=reason, action=action)
+        for segments in self._logs:
+            if segments.name in self._refusals.keys() - self._refusing:
+                reason = str(self._refusals[segments.name])
+                action = f"{segments.remedy}: the loader goes on by itself"
+                log.error("spool_unavailable", part="loader", spool=segments.name, reason=reason, action=action)
         for name in self._refusing - self._refusals.keys():
             log.info("spool_resumed", part="loader", spool=name)
         self._refusing = set(self._refusals)

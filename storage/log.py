@@ -63,6 +63,11 @@ class SegmentLog(Protocol):
         """What people call it: a path or an address."""
         ...
 
+    @property
+    def remedy(self) -> str:
+        """What to do when it is out of reach."""
+        ...
+
     def slots(self) -> Sequence[SlotLog]:
         """Look at the log; what the slots say is not older than this call."""
         ...

@@ -21,6 +21,15 @@ _REFUSING_WORDS: Final = (
 )  # fmt: skip
 
 
+# A machine or a firewall that goes without a word is noticed within a minute, by both ends: the kernel's own two hours
+# would leave the loader waiting for an answer, and the lock of a lost processor with its ghost.
+_ALIVE: Final = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+_SESSION: Final = (
+    "-c timezone=Asia/Seoul -c client_min_messages=warning -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10"
+    " -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
+)
+
+
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`, `[operate]`."""
 
@@ -37,12 +46,14 @@ def connect(dsn: str, *, role: str | None = None, application: str = "sillok") -
     `role` is what the session works as; it needs no rights beyond.
     """
     try:
+        chosen = psycopg.conninfo.conninfo_to_dict(dsn)
+        asked = {name: value for name, value in _ALIVE.items() if name not in chosen}
         connection = psycopg.connect(
-            dsn,
+            psycopg.conninfo.make_conninfo(dsn, **asked),
             autocommit=True,
             connect_timeout=10,
             application_name=application,
-            options="-c timezone=Asia/Seoul -c client_min_messages=warning",
+            options=_SESSION,
         )
     except psycopg.OperationalError as error:
         raise _classify(error) from error

@@ -135,7 +135,11 @@ class RemoteSpool:
         self._away_until = 0.0
         self._reason = ""
 
-    def slots(self) -> list[RemoteSlot]:  # noqa: D102 - see SegmentLog
+    @property
+    def remedy(self) -> str:  # noqa: D102 - see SegmentLog
+        return "check its pull_port, the firewall, token and certificate"
+
+    def slots(self) -> list[RemoteSlot]:  # noqa: D102
         listing = self.list("")
         return [RemoteSlot(self, listing.spool_id, listed) for listed in listing.slots]
 

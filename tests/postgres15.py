@@ -10,9 +10,10 @@ BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
 class DebianPostgres:
-    """Starts and stops a server that listens on a socket in its folder."""
+    """Starts and stops a server that listens on a socket in its folder, and for anybody on `host` if there is one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "") -> None:
+        self._host = host
         self._data = folder / "data"
         self._folder = folder
 
@@ -30,7 +31,10 @@ class DebianPostgres:
                 if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=off"
+        if self._host:
+            with (self._data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                rules.write("host all all all trust\n")
+        options = f"-c listen_addresses='{self._host}' -c unix_socket_directories='{self._folder}' -c fsync=off"
         self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self._data / "log"), "-o", options, "start")
         return f"postgresql://postgres@/postgres?host={self._folder}"
 

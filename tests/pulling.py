@@ -74,10 +74,15 @@ def handing_out(
 
 
 class Wire:
-    """A way to ports, the next one for each connection; `cuts` says of each after how many bytes of answers it ends."""
+    """A way to ports or sockets' files, the next one for each connection.
 
-    def __init__(self, targets: Iterator[int], cuts: Iterable[int] = ()) -> None:
-        self.port = free_port()
+    `cuts` says of each after how many bytes of answers it ends.
+    """
+
+    def __init__(
+        self, targets: Iterator[int | Path], cuts: Iterable[int] = (), *, host: str = _HOST, port: int | None = None
+    ) -> None:
+        self.host, self.port = host, port or free_port()
         self.passed_bytes = 0
         self.cut = 0
         self._targets = targets
@@ -87,7 +92,7 @@ class Wire:
     @contextlib.contextmanager
     def laid(self) -> Iterator["Wire"]:
         async def start() -> Callable[[], Awaitable[None]]:
-            server = await asyncio.start_server(self._serve, _HOST, self.port)
+            server = await asyncio.start_server(self._serve, self.host, self.port)
 
             async def end() -> None:
                 server.close()
@@ -108,7 +113,7 @@ class Wire:
         limit = next(self._cuts, None)
         there = None
         try:
-            back, there = await asyncio.open_connection(_HOST, next(self._targets))
+            back, there = await _reach(next(self._targets))
             pumps = [
                 asyncio.create_task(self._pump(reader, there, None)),
                 asyncio.create_task(self._pump(back, writer, limit)),
@@ -136,3 +141,9 @@ class Wire:
                 if limit == 0:
                     self.cut += 1
                     return
+
+
+async def _reach(target: int | Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, Path):
+        return await asyncio.open_unix_connection(target)
+    return await asyncio.open_connection(_HOST, target)

@@ -263,6 +263,11 @@ class SpoolFolder:
         """What people call it."""
         return str(self.path)
 
+    @property
+    def remedy(self) -> str:
+        """What to do when it is out of reach."""
+        return "make the spool readable and writable again"
+
     def expire(self, released_before: float) -> None:
         """Drop archived segments that were sealed before this time, seconds since the epoch."""
         for slot in self.slots():

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from processor.operate.erase import erase_customer
 from storage.loader import Loader, LoadSettings
 from storage.logs import configure_logs
 from storage.postgres import connect
+from storage.sink import PostgresSink
 from storage.spool.files import OsFiles
 from storage.spool.folder import SpoolFolder
 from storage.spool.segment import GROUP_MAGIC, KIND_FOOTER
@@ -134,7 +136,9 @@ def _die() -> NoReturn:
 def _load(files: OsFiles) -> int:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadOrder)
     configure_logs("info")
-    loader = Loader(LoadSettings(poll_ms=20), order.dsn, [SpoolFolder(Path(order.spool), files)], 7)
+    loader = Loader(
+        LoadSettings(poll_ms=20), partial(PostgresSink.open, order.dsn), [SpoolFolder(Path(order.spool), files)], 7
+    )
     return loader.run(threading.Event())
 
 

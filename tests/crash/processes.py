@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -146,6 +146,8 @@ class Program:
 class Machine:
     """Collector, loader and processor on one spool and one database."""
 
+    pace: Mapping[str, str] = SHORT
+
     def __init__(self, folder: Path, dsn: str) -> None:
         self.folder = folder
         self.dsn = dsn
@@ -163,7 +165,7 @@ class Machine:
     def program(self, command: str, name: str | None = None, **settings: str) -> Program:
         """Make a program of this machine; it is not started yet, and cleaned up with the machine."""
         surroundings = {key: os.environ[key] for key in _SURROUNDINGS if key in os.environ}
-        environment = {**surroundings, **SHORT, "SILLOK_SPOOL_FOLDER": str(self.spool), **settings}
+        environment = {**surroundings, **self.pace, "SILLOK_SPOOL_FOLDER": str(self.spool), **settings}
         program = Program(command, environment, self.folder, name)
         self._programs.append(program)
         return program

@@ -1,7 +1,5 @@
 """PostgreSQL away, stuck, or cutting connections: it costs nothing but time."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,56 +8,12 @@ import psycopg
 import pytest
 
 from storage.embedded import EmbeddedPostgres
-from storage.migrate import migrate
 from storage.postgres import connect
+from tests.crash.database import Database
 from tests.crash.oracle import Driver, Verdict, drain, judge
-from tests.crash.processes import Machine, Program, children_of, is_alive, wait_until
+from tests.crash.processes import Machine, Program, wait_until
 
 _CUTS = 20
-
-
-class Database:
-    """A PostgreSQL that can be taken away in several ways and given back."""
-
-    def __init__(self, server: EmbeddedPostgres, folder: Path) -> None:
-        self._server = server
-        self._folder = folder
-        self.dsn = server.start()
-        with connect(self.dsn) as connection:
-            list(migrate(connection))
-
-    def take_away(self, how: str) -> None:
-        """Stop it in order, kill it, or let it hang."""
-        if how == "stopped":
-            self._server.stop()
-            return
-        pids = self._processes()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        if how == "killed":
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not any(is_alive(pid) for pid in pids), "the killed database to be gone")
-
-    def give_back(self, how: str) -> None:
-        """Let it run again."""
-        if how != "hanging":
-            self._server.start()
-            return
-        for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
-
-    def is_away(self) -> bool:
-        """Say whether nobody can connect."""
-        try:
-            psycopg.connect(self.dsn, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return True
-        return False
-
-    def _processes(self) -> list[int]:
-        postmaster = int((self._folder / "postmaster.pid").read_text().splitlines()[0])
-        return [postmaster, *children_of(postmaster)]
 
 
 @pytest.fixture
@@ -69,7 +23,7 @@ def database(
     folder = tmp_path_factory.mktemp("database")
     database = Database(make_postgres(folder), folder)
     yield database
-    if (folder / "postmaster.pid").exists():
+    if database.is_running:
         database.give_back("hanging")  # a stopped process cannot be stopped
 
 

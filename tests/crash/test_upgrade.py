@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from storage.loader import Loader, LoadSettings
 from storage.migrate import _RECORDS, available
 from storage.postgres import connect
+from storage.sink import PostgresSink
 from storage.spool.folder import SpoolFolder
 from tests.builders import fresh_database
 from tests.crash.oracle import Driver, drain, judge
@@ -38,7 +40,7 @@ def test_an_upgrade_under_load_loses_nothing(make_machine: Callable[[str], Machi
     machine.collector.start()
     machine.wait_until_ready()
     stop = threading.Event()
-    old = Loader(LoadSettings(poll_ms=20), dsn, [SpoolFolder(machine.spool)], 7)
+    old = Loader(LoadSettings(poll_ms=20), partial(PostgresSink.open, dsn), [SpoolFolder(machine.spool)], 7)
     loading = threading.Thread(target=old.run, args=(stop,))
     migration = machine.program("migrate", SILLOK_MIGRATE_DSN=dsn)
     with Driver(machine).sending() as driver, connect(dsn) as connection:

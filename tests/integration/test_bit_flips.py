@@ -7,6 +7,7 @@ with a sentence. All harmed segments lie side by side in one spool, a slot each,
 import os
 import threading
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 
 from contract.event import StoredEvent
 from storage.loader import Loader, LoadSettings
+from storage.sink import PostgresSink
 from storage.spool.folder import SEALED, SpoolFolder
 from storage.spool.recovery import Findings, recover_slot
 from tests.builders import Road, Spool, documented, event, flip_bit, pieces
@@ -92,7 +94,12 @@ def write_all(path: Path, state: State) -> list[Harmed]:
 
 def load(road: Road) -> dict[int, str]:
     """Run the loader over all there is; return what it said of the slots it held."""
-    loader = Loader(LoadSettings(poll_ms=1), road.dsn, [SpoolFolder(road.spool.path)], archive_grace_days=7)
+    loader = Loader(
+        LoadSettings(poll_ms=1),
+        partial(PostgresSink.open, road.dsn),
+        [SpoolFolder(road.spool.path)],
+        archive_grace_days=7,
+    )
     with capture_logs() as logged:
         loader.run(threading.Event(), once=True)
     assert "load_failed" not in {line["event"] for line in logged}

@@ -186,6 +186,7 @@ def test_each_programs_user_is_tried_as_its_role(road: Road, tmp_path: Path) -> 
         findings = found(tmp_path, text, on="inside")
         assert "grant sillok_loader to <user>" in findings["[load] user"].advice
         assert "it is a superuser" in findings["[operate] user"].advice
+        assert "!! [operate] user: " in sillok(tmp_path / "sillok.toml", "doctor", "--on", "inside").stdout
         road.admin.execute("grant sillok_loader to doctor_test")
         assert found(tmp_path, text, on="inside")["[load] user"] == Finding(
             "[load] user", "doctor_test may act as sillok_loader"

@@ -2,11 +2,13 @@
 
 import errno
 import threading
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
 from storage.loader import Loader, LoadSettings
+from storage.sink import PostgresSink
 from storage.spool.folder import SEALED, SpoolFolder
 from tests.builders import Road, Spool, event, eventually
 from tests.fakes import FakeFiles
@@ -19,7 +21,12 @@ def files() -> FakeFiles:
 
 @pytest.fixture
 def loader(road: Road, files: FakeFiles) -> Loader:
-    return Loader(LoadSettings(poll_ms=1), road.dsn, [SpoolFolder(road.spool.path, files)], archive_grace_days=7)
+    return Loader(
+        LoadSettings(poll_ms=1),
+        partial(PostgresSink.open, road.dsn),
+        [SpoolFolder(road.spool.path, files)],
+        archive_grace_days=7,
+    )
 
 
 def run(loader: Loader) -> list[str]:

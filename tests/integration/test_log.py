@@ -1,6 +1,7 @@
 """What every log keeps, claim by claim: the spool's folder here, and a collector's spool over the network."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,6 +104,18 @@ def test_a_segment_that_is_not_there_is_not_found(open_log: tuple[Spool, Open]) 
     number = spool.write(event())
     with pytest.raises(FileNotFoundError):
         only_slot(opened()).read(number + 7)
+
+
+def test_what_waits_outlives_every_grace_period(open_log: tuple[Spool, Open]) -> None:
+    spool, opened = open_log
+    released, waiting = spool.write(event()), spool.write(event())
+    spool.folder.release(released)
+    log = opened()
+    log.expire(time.time() + 10**6)
+    slot = only_slot(log)
+    assert waiting in slot.waiting()
+    assert slot.read(waiting) == spool.sealed(waiting).read_bytes()
+    assert slot.newest() >= waiting
 
 
 def test_a_new_slot_is_seen_at_the_next_look(open_log: tuple[Spool, Open], spool_path: Path) -> None:

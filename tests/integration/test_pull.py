@@ -8,6 +8,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from collector_server.tls import pull_context
 from contract.errors import SettingsError
 from storage.loader import Loader, LoadSettings
 from storage.remote import SHA256_HEADER, RemoteSpool
+from storage.sink import PostgresSink
 from tests.builders import Road, Spool, event
 from tests.pulling import TOKEN, Wire, handing_out
 
@@ -135,13 +137,16 @@ def test_a_collector_out_of_reach_stops_no_other_and_is_said_once(road: Road, tm
         logs[0].name = "wrong token"
         logs.append(RemoteSpool(url, str(tmp_path / "token")))
         with capture_logs() as logged:
-            Loader(LoadSettings(poll_ms=1), road.dsn, logs, 7).run(threading.Event(), once=True)
+            Loader(LoadSettings(poll_ms=1), partial(PostgresSink.open, road.dsn), logs, 7).run(
+                threading.Event(), once=True
+            )
         for log in logs:
             log.close()
     assert road.values("select event_id from raw.events") == [wanted.event_id]
     reasons = {line["spool"]: line["reason"] for line in logged if line["event"] == "spool_unavailable"}
     assert sorted(reasons) == ["http://127.0.0.1:1", "wrong token"]
     assert "refuses the token" in reasons["wrong token"]
+    assert all("pull_port" in line["action"] for line in logged if line["event"] == "spool_unavailable")
     assert not any(TOKEN in json.dumps(line) for line in logged)
 
 
@@ -153,7 +158,9 @@ def test_a_database_without_what_was_released_gets_it_again(road: Road, tmp_path
     road.spool.folder.release(number)
     with handing_out(road.spool.path, tmp_path / "token") as (url, handout):
         log = RemoteSpool(url, str(tmp_path / "token"))
-        Loader(LoadSettings(poll_ms=1), road.dsn, [log], 7).run(threading.Event(), once=True)
+        Loader(LoadSettings(poll_ms=1), partial(PostgresSink.open, road.dsn), [log], 7).run(
+            threading.Event(), once=True
+        )
         log.close()
         assert handout.counts.released == 1
     assert road.values("select event_id from raw.events") == [forgotten.event_id]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector_server.settings import CollectorSettings
-from collector_server.tls import check_tls, tls_context
+from collector_server.tls import check_tls, pull_context, tls_context
 from contract.errors import SettingsError
 from tests.integration.conftest import PATIENCE_S, Collector, batch, eventually, running
 
@@ -188,6 +188,8 @@ def test_files_that_cannot_serve_are_named_with_their_setting(certificates: Cert
     assert f"{certificate} and {broken} are of no use" in refusal(certificate, broken)
     assert "without password" in refusal(certificate, locked)
     assert f"[serve.tls_key] {other} is not the key of {certificate}" in refusal(certificate, other)
+    with pytest.raises(SettingsError, match=r"\[serve\.pull_tls_key\] .* is not the key of"):
+        pull_context(CollectorSettings(pull_tls_certificate=str(certificate), pull_tls_key=str(other)))
 
 
 def test_a_certificate_out_of_its_time_is_refused_but_keeps_no_worker_away(certificates: Certificates):

@@ -49,9 +49,10 @@ def test_a_statement_says_what_it_reads_and_writes(path: Path) -> None:
     assert "Reads" in head or path.name == "session.sql"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/operate.md", "docs/security.md"])
-def test_every_path_a_document_names_exists(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *MODULES], ids=_name)
+def test_every_path_a_document_names_exists(path: Path) -> None:
+    """Modules too: they say which test holds them to what they promise."""
+    text = path.read_text(encoding="utf-8")
     paths = re.findall(
         r"`((?:contract|storage|collector_server|processor|commands|loadtest|sdk|tests|docs|deploy)/[\w./-]*)`", text
     )

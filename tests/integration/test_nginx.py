@@ -1,0 +1,66 @@
+"""The delivered nginx settings in front of two collectors: what one cannot take the other does, in the wire's words."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import free_port
+from tests.integration.conftest import Answer, Collector, batch, running
+from tests.integration.test_tls import Certificates
+from tests.nginx import PROGRAM, nginx
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
+_FULL = f"free_bytes_min = {1 << 60}"
+_TIMES = 20
+
+
+class Front(NamedTuple):
+    """nginx, the collector behind it that has room, and the one whose disk is full."""
+
+    port: int
+    roomy: Collector
+    full: Collector
+
+    def post(self) -> Answer:
+        """Send a batch as an app does; the collector that has room keeps the books of what was acknowledged."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        sent = batch()
+        connection.request("POST", "/v1/events", sent, {"Authorization": "Bearer browser"})
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        connection.close()
+        return self.roomy.take(answer, sent, "browser")
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    folder, port = tmp_path_factory.mktemp("front"), free_port()
+    pair = Certificates(folder).make("front")
+    with (
+        running(tmp_path_factory.mktemp("roomy")) as roomy,
+        running(tmp_path_factory.mktemp("full"), spool=_FULL) as full,
+        nginx(folder, port, [roomy.port, full.port], pair),
+    ):
+        roomy.wait_until_ready()
+        yield Front(port, roomy, full)
+
+
+def test_what_a_full_collector_refuses_the_other_takes(front: Front) -> None:
+    """A full one answers quickest, and would draw the most."""
+    assert front.full.post(batch()).status == 503
+    assert {front.post().status for _ in range(_TIMES)} == {200}
+
+
+def test_with_no_collector_there_the_answer_is_the_wires_own(front: Front) -> None:
+    """Apps wait and send the same again; nginx alone would say 502 in HTML."""
+    front.roomy.stop()
+    assert {front.post().status for _ in range(_TIMES)} == {503}
+    front.full.stop()
+    answers = [front.post() for _ in range(_TIMES)]
+    assert {json.loads(answer.body)["error"]["code"] for answer in answers} == {"unavailable"}

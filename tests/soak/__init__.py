@@ -1,0 +1,1 @@
+"""The load of the day: a whole installation for half an hour, with a fault every minute."""

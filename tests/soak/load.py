@@ -1,0 +1,50 @@
+"""The load and its verdict: all that the soak knows of the load test."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import uvloop
+
+from loadtest.driver import Driver, Load
+from loadtest.plan import Plan
+from loadtest.shapes import Shape
+from loadtest.verdict import Bounds, Verdict, expected_clean, judge, wait_until_clean
+
+_BATCH = 10
+_CLOCKS_APART = timedelta(minutes=2)
+_PATIENCE_S = 600.0
+# What is shed or slow in a fault is in the report; what is lost or twice fails the run.
+_BOUNDS = Bounds(achieved=0.0, shed=1 << 62)
+
+
+class Run:
+    """One load on a site, and what became of it."""
+
+    def __init__(self, url: str, key: str, rate: float, seconds: float, seed: int) -> None:
+        self.started_at = datetime.now(UTC)
+        run_id = f"soak-{self.started_at:%Y%m%dT%H%M%S}"
+        self._plan = Plan(seed, run_id, int(self.started_at.timestamp() * 1000), _BATCH)
+        self._since = self.started_at - _CLOCKS_APART
+        self._drained_s: float | None = None
+        self._driver = Driver(url, key, self._plan, Shape("soak", rate, seconds), say=lambda _load: None)
+
+    def send(self) -> Load:
+        """Keep the schedule to its end, before everything else where we may: a driver that is late measures itself."""
+        if os.geteuid() == 0:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -10)  # this thread's alone
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._driver.run())
+
+    def wait(self, connection: psycopg.Connection, say: Callable[[int], None]) -> None:
+        """Wait until everything acknowledged is clean; not for ever."""
+        expected = expected_clean(self._plan, self._driver.acknowledged)
+        self._drained_s = wait_until_clean(connection, self._plan, self._since, expected, _PATIENCE_S, say)
+
+    def verdict(self, connection: psycopg.Connection) -> Verdict:
+        """Ask the tables, once the books are final: a duplicate may be counted later than the last clean event."""
+        acknowledged = self._driver.acknowledged
+        return judge(connection, self._plan, self._driver.load, acknowledged, self._since, self._drained_s, _BOUNDS)
