@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: up demo test check format bench soak clean test-js
+.PHONY: up demo test check format bench bench-micro soak clean test-js
 
 up: $(READY) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
@@ -35,14 +35,25 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## figures, never a verdict
+# The last run is compared where there is one.
+TIMED = --override-ini=addopts= -q -p no:cacheprovider --benchmark-only --benchmark-disable-gc --benchmark-autosave \
+	$(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
+
+bench: $(READY) ## figures of every part in one table; fails when a ratio is beyond tests/benchmarks/ratios.toml
+	rm -f .benchmarks/run.jsonl
 	$(BIN)/python -m tests.benchmarks.collector
 	$(BIN)/python -m tests.benchmarks.half_load
 	$(BIN)/python -m tests.benchmarks.hostile
 	$(BIN)/python -m tests.benchmarks.pipeline
 	$(BIN)/python -m tests.benchmarks.browser
 	$(BIN)/python -m tests.benchmarks.python_sdk
-	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
+	$(BIN)/pytest tests/benchmarks -s $(TIMED)
+	$(BIN)/python -m tests.benchmarks.table
+
+bench-micro: $(READY) ## the micro-benchmarks alone: half a minute
+	rm -f .benchmarks/run.jsonl
+	$(BIN)/pytest tests/benchmarks/test_micro.py $(TIMED)
+	$(BIN)/python -m tests.benchmarks.table
 
 soak: $(READY) ## the crash tests and the fuzzers for minutes instead of seconds
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
