@@ -53,11 +53,14 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
         return self.seen * (1 + self.tolerance)
 
 
-def record(part: str, what: str, figure: float, unit: str, against: str = "", ratio: float | None = None) -> None:
-    """Keep a figure of this run; `against` names the yardstick of its ratio."""
-    RUN.parent.mkdir(exist_ok=True)
+def record(part: str, what: str, figure: float, unit: str, against: str = "", yardstick: float | None = None) -> None:
+    """Keep a figure of this run, with its ratio to the yardstick's own figure in the same unit, where there is one."""
+    row = Figure(part, what, figure, unit)
+    if yardstick:
+        row = Figure(part, what, figure, unit, against, figure / yardstick)
+    FOLDER.mkdir(exist_ok=True)
     with RUN.open("ab") as file:
-        file.write(msgspec.json.encode(Figure(part, what, figure, unit, against, ratio)) + b"\n")
+        file.write(msgspec.json.encode(row) + b"\n")
 
 
 def read_figures(paths: Iterable[Path]) -> dict[Name, Figure]:

@@ -66,6 +66,7 @@ def _table(figures: Mapping[Name, Figure], limits: Mapping[Name, Limit], before:
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
             f"{limit.highest:.2f}" if limit else "",
             _change(figure, before.get(name)),
+            style="bold red" if limit and (figure.ratio or 0) > limit.highest else "",
         )
         part = figure.part
     return table
