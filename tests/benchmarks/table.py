@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Final
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from commands.terminal import terminal
 from tests.benchmarks.results import FOLDER, RUN, Figure, Limit, Name, read_figures, read_limits, regressions
 
 _KEPT: Final = FOLDER / "figures"
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("nothing was measured: run `make bench`\n")
         return 2
     figures, limits = read_figures([RUN]), read_limits()
-    terminal().print(_table(figures, limits, read_figures(saved)))
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    console.print(_table(figures, limits, read_figures(saved)))
     _KEPT.mkdir(exist_ok=True)
     RUN.rename(_KEPT / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl")
     found = regressions(figures, limits)
@@ -49,7 +50,7 @@ def _table(figures: Mapping[Name, Figure], limits: Mapping[Name, Limit], before:
         title="Figures of this run; a ratio is the cost against the yardstick, less is better", title_justify="left"
     )
     table.add_column("part")
-    table.add_column("what")
+    table.add_column("what", overflow="fold")
     for title in ("figure", "unit", "against", "ratio", "limit", "change"):
         table.add_column(title, justify="left" if title in ("unit", "against") else "right")
     part = ""
