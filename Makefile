@@ -5,7 +5,7 @@ DIST := dist
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: up demo test check format bench soak dist clean test-js
+.PHONY: up demo test check format bench bench-micro soak dist clean test-js
 
 up: $(READY) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
@@ -36,14 +36,26 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## figures, never a verdict
+# The last run is compared where there is one.
+TIMED = --override-ini=addopts= -q -p no:cacheprovider --benchmark-only --benchmark-disable-gc --benchmark-autosave \
+	$(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
+
+bench: $(READY) ## figures of every part in one table; fails when a ratio is beyond tests/benchmarks/ratios.toml
+	rm -f .benchmarks/run.jsonl
 	$(BIN)/python -m tests.benchmarks.collector
 	$(BIN)/python -m tests.benchmarks.half_load
 	$(BIN)/python -m tests.benchmarks.hostile
 	$(BIN)/python -m tests.benchmarks.pipeline
 	$(BIN)/python -m tests.benchmarks.browser
 	$(BIN)/python -m tests.benchmarks.python_sdk
-	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-only --benchmark-disable-gc -q -s
+	$(BIN)/python -m tests.benchmarks.driver
+	$(BIN)/pytest tests/benchmarks -s $(TIMED)
+	$(BIN)/python -m tests.benchmarks.table
+
+bench-micro: $(READY) ## the micro-benchmarks alone: half a minute
+	rm -f .benchmarks/run.jsonl
+	$(BIN)/pytest tests/benchmarks/test_micro.py $(TIMED)
+	$(BIN)/python -m tests.benchmarks.table
 
 soak: $(READY) ## half an hour of everything with a fault every minute (as root: all faults); the crash tests and fuzzers for minutes
 	$(BIN)/python -m tests.soak

@@ -7,10 +7,12 @@ away, the longest task while they are sent, and the requests an outage costs. Al
 
 import statistics
 import sys
+from functools import partial
 
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from collector_server.script import BUILT
+from tests.benchmarks.results import record
 from tests.browser.conftest import chromium
 from tests.browser.faulty import Site
 
@@ -78,10 +80,15 @@ def _measure(page: Page, session: CDPSession, url: str, slower: int) -> None:
     page.evaluate(BUILT.read_text(encoding="utf-8"))
     page.evaluate(f"sillok.init({{url: '{url}', key: 'k', pages: false, gzip: false}})")
     session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
+    told = partial(_record, " on a slow processor" if slower > 1 else "")
+    write_us = None
     for name, call in (("one write of the browser", _WRITE), ("track, microtasks included", _CALL)):
         times = page.evaluate(_RUNS.replace("CALL", call), 60)
         quantiles = statistics.quantiles(times, n=20)
         sys.stdout.write(f"  {name:34} {statistics.median(times):7.0f} µs, 95 % {quantiles[18]:7.0f} µs\n")
+        told(name, statistics.median(times), "µs", "its own write", write_us)
+        told(f"{name}: p95", quantiles[18], "µs")
+        write_us = write_us or statistics.median(times)
     page.evaluate(
         "() => { for (const key of Object.keys(localStorage)) if (key.startsWith('floor')) localStorage.removeItem(key) }"
     )
@@ -90,12 +97,20 @@ def _measure(page: Page, session: CDPSession, url: str, slower: int) -> None:
     answers.update(status=503, posts=0)
     took = page.evaluate(_LOOP.replace("CALL", _CALL))
     sys.stdout.write(f"  {'3,000 events, server away':34} {took:7.0f} ms\n")
+    told("3,000 events, server away", took, "ms")
     page.wait_for_timeout(20_000)
     sys.stdout.write(
         f"  {'requests in 20 s of outage':34} {answers['posts']:7} = {answers['posts'] / 3000:.4f} an event\n"
     )
+    told("requests of 20 s of outage", answers["posts"] / 3000, "an event")
     answers["status"] = 200
-    sys.stdout.write(f"  {'longest task while they are sent':34} {page.evaluate(_LONGEST):7.1f} ms\n")
+    longest = page.evaluate(_LONGEST)
+    sys.stdout.write(f"  {'longest task while they are sent':34} {longest:7.1f} ms\n")
+    told("longest task while they are sent", longest, "ms")
+
+
+def _record(where: str, what: str, figure: float, unit: str, against: str = "", yardstick: float | None = None) -> None:
+    record("browser", what + where, figure, unit, against, yardstick)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks.results import record
 from tests.benchmarks.traffic import body
 from tests.conftest import free_port
 
@@ -46,12 +47,11 @@ def main() -> int:
     if not has("wrk"):
         return 2
     print("workers  batch  coding     requests/s     events/s  events/CPU-s   µs/request   p50 ms   p99 ms  non-200")
-    for events in (1, 10, 50):
-        _bare_case(events)
+    bare_us = {events: _bare_case(events) for events in (1, 10, 50)}
     for workers in (1, 2):
         for coding in ("plain", "gzip"):
             for events in (1, 10, 50):
-                _case(workers, events, coding)
+                _case(workers, events, coding, bare_us[events])
     return 0
 
 
@@ -63,10 +63,12 @@ def has(*programs: str) -> bool:
     return not missing
 
 
-def _case(workers: int, events: int, coding: str) -> None:
+def _case(workers: int, events: int, coding: str, bare_us: float) -> None:
     with serving(workers) as served:
         output, cpu = _drive(served.port, served.workers(), wrk_script(served.folder, events, coding))
     _print(workers, events, coding, output, cpu)
+    name = f"{workers} worker{'s' * (workers > 1)}, batches of {events}, {coding}"
+    _record(name, output, _request_us(output, cpu), bare_us)
 
 
 class Served(NamedTuple):
@@ -104,7 +106,8 @@ def serving(workers: int, **settings: str) -> Iterator[Served]:
             server.wait()
 
 
-def _bare_case(events: int) -> None:
+def _bare_case(events: int) -> float:
+    """Return the CPU of a request, in microseconds."""
     with tempfile.TemporaryDirectory(prefix="sillok-bench-") as folder:
         port = free_port()
         server = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare", str(port)])
@@ -115,6 +118,15 @@ def _bare_case(events: int) -> None:
             server.kill()
             server.wait()
     _print("bare", events, "plain", output, cpu)
+    _record(f"bare aiohttp, batches of {events}", output, each_us := _request_us(output, cpu))
+    return each_us
+
+
+def _record(name: str, output: str, each_us: float, bare_us: float | None = None) -> None:
+    record("door", f"{name}: CPU", each_us, "µs a request", "bare aiohttp", bare_us)
+    record("door", f"{name}: answered", rate_of(output), "requests/s")
+    for percentile in (50, 99):
+        record("door", f"{name}: p{percentile}", _milliseconds(output, percentile), "ms")
 
 
 def _drive(port: int, pids: list[int], script: Path) -> tuple[str, float]:
@@ -159,15 +171,23 @@ def wrk_command(port: int, script: Path, seconds: int) -> list[str]:
 
 
 def _print(workers: int | str, events: int, coding: str, output: str, cpu: float) -> None:
-    requests = int(_find(r"(\d+) requests in", output))
+    requests = _requests(output)
     rate = rate_of(output)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     print(
         f"{workers:7}  {events:5}  {coding:6} {rate:14,.0f} {rate * events:12,.0f} {requests * events / cpu:13,.0f} "
-        f"{cpu / requests * 1e6:12.0f} {_milliseconds(output, 50):8.1f} {_milliseconds(output, 99):8.1f} "
+        f"{_request_us(output, cpu):12.0f} {_milliseconds(output, 50):8.1f} {_milliseconds(output, 99):8.1f} "
         f"{refused[1] if refused else 0:>8}",
         flush=True,
     )
+
+
+def _requests(output: str) -> int:
+    return int(_find(r"(\d+) requests in", output))
+
+
+def _request_us(output: str, cpu: float) -> float:
+    return cpu / _requests(output) * 1e6
 
 
 def rate_of(output: str) -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.collector import SECONDS, Served, bodies_of, has, rate_of, serving, wrk, wrk_script
+from tests.benchmarks.results import record
 
 LOAD: Final = float(os.environ.get("BENCH_LOAD", "0.5"))
 CONNECTIONS: Final = 256
@@ -53,6 +54,7 @@ def _case(driver: Path, workers: int, events: int) -> None:
         full = rate_of(wrk(served.port, script, SECONDS))
         said = drive(driver, served, events, full * LOAD)
     _print(workers, events, full, said)
+    _record(f"{workers} worker{'s' * (workers > 1)}, batches of {events}", full, said)
 
 
 def compiled(folder: Path) -> Path:
@@ -95,6 +97,17 @@ def _print(workers: int, events: int, full: float, said: dict[str, Any]) -> None
         print(f"         {said['waited']} requests waited for one of {CONNECTIONS} connections; their wait is counted")
     if lag["p99"] > _LAG_US_MAX:
         print("         the driver was late itself: these latencies are this machine's limit, not the collector's")
+
+
+def _record(name: str, full: float, said: dict[str, Any]) -> None:
+    record("half load", f"{name}: full rate", full, "requests/s")
+    for title, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("longest", "max")):
+        record("half load", f"{name}: {title}", said["latency"][key] / 1000, latency_unit(said))
+
+
+def latency_unit(said: dict[str, Any]) -> str:
+    """Return the unit, and that it is the driver's own lateness where it was late."""
+    return "ms, driver late" if said["lag"]["p99"] > _LAG_US_MAX else "ms"
 
 
 if __name__ == "__main__":

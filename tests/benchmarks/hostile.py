@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.collector import Served, has, serving
-from tests.benchmarks.half_load import compiled, drive
+from tests.benchmarks.half_load import compiled, drive, latency_unit
+from tests.benchmarks.results import record
 
 RATE: Final = 1_000
 EVENTS: Final = 10
@@ -129,6 +130,9 @@ def _line(driver: Path, served: Served, name: str, quiet: dict[str, int] | None)
         f"{said['lag']['p99'] / 1000:14.1f}",
         flush=True,
     )
+    for title, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999")):
+        yardstick = quiet[key] / 1000 if quiet else None
+        record("hostile", f"{name}: {title}", found[key] / 1000, latency_unit(said), "no attack", yardstick)
     return found
 
 

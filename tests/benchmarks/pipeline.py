@@ -33,6 +33,7 @@ from storage.migrate import migrate
 from storage.spool.folder import SpoolFolder
 from tests.benchmarks.collector import cpu_seconds_of_tree, has, serving
 from tests.benchmarks.half_load import CONNECTIONS, compiled, drive
+from tests.benchmarks.results import record
 from tests.benchmarks.traffic import BATCH, write_segments
 
 SEGMENT: Final = 60_000
@@ -162,7 +163,19 @@ def rate(events: int) -> float:
             f"  memory at most: loader {running.memory_mib('load')} MiB, processor {running.memory_mib('process')} MiB",
             flush=True,
         )
+        _record(events / elapsed, cpu, events, copied)
+        for part in ("load", "process"):
+            record("pipeline", f"memory of {part}", running.memory_mib(part), "MiB")
         return events / elapsed
+
+
+def _record(events_a_second: float, cpu: Cpu, events: int, copied: float) -> None:
+    each_us, copied_us = cpu.total / events * 1e6, copied / events * 1e6
+    record("pipeline", "segment to clean", events_a_second, "events/s")
+    record("pipeline", "segment to clean: CPU", each_us, "µs an event", "a plain COPY", copied_us)
+    for part, seconds in cpu._asdict().items():
+        record("pipeline", f"of it {part}", seconds / events * 1e6, "µs an event")
+    record("pipeline", "a plain COPY: CPU", copied_us, "µs an event")
 
 
 def _shares(cpu: Cpu, events: int) -> str:
@@ -217,6 +230,9 @@ def fresh(rate_wanted: float) -> None:
             f"answered at p99 in {said['latency']['p99'] / 1000:.1f} ms",
             flush=True,
         )
+        for title, seconds in (("p50", p[49]), ("p95", p[94]), ("p99", p[98]), ("at most", max(lags))):
+            record("pipeline", f"receipt to clean: {title}", seconds, f"s at {rate_wanted:,.0f} events/s")
+        record("pipeline", "answered meanwhile: p99", said["latency"]["p99"] / 1000, "ms")
 
 
 def _lags(running: Pipeline, seen: list[tuple[float, int]]) -> list[float]:

@@ -21,8 +21,10 @@ from typing import Final
 from collector_server.settings import CollectorSettings, WriteKeySettings
 from commands.settings import DataSettings, Settings
 from commands.up import Installation
+from tests.benchmarks.results import record
 from tests.conftest import free_port
 
+_PART: Final = "Python SDK"
 _OTHERS: Final = ("posthog", "segment-analytics-python", "snowplow-tracker", "sentry-sdk")
 _IMPORTS: Final = ("sillok_sdk", "posthog", "segment.analytics", "snowplow_tracker", "sentry_sdk", "requests")
 _IMPORT_RUNS: Final = 7
@@ -139,6 +141,10 @@ def _callers(python: str, port: int) -> None:
         median, p99, longest = json.loads(done.stdout.strip().splitlines()[-1])
         measure = measure or median
         _say(f"{name:34}{median:10,}{p99:10,}{longest / 1e6:9.1f}{median / measure:14.2f}x")
+        yardstick = measure / 1000 if name != "json.dumps" else None
+        record(_PART, f"{name}: one call", median / 1000, "µs", "json.dumps", yardstick)
+        record(_PART, f"{name}: p99", p99 / 1000, "µs")
+        record(_PART, f"{name}: longest", longest / 1e6, "ms")
 
 
 def _imports(python: str) -> None:
@@ -147,6 +153,8 @@ def _imports(python: str) -> None:
     for name in _IMPORTS:
         took = _cpu_ms(python, f"import {name}")
         _say(f"{name:34}" + (f"{took - bare:10.1f}" if took else "  not there"))
+        if took:
+            record(_PART, f"import {name}", took - bare, "ms", "a bare interpreter", bare)
 
 
 def _cpu_ms(python: str, code: str) -> float:
@@ -184,7 +192,9 @@ def _exits() -> None:
             """,
             folder,
         )
-        _say(f"{name:34}{time.monotonic() - began:10.2f}")
+        took = time.monotonic() - began
+        _say(f"{name:34}{took:10.2f}")
+        record(_PART, f"exit, server dead, {name}", took, "s")
 
 
 def _memory() -> None:
@@ -205,7 +215,11 @@ def _memory() -> None:
         os._exit(0)
     """
     for name, folder in (("memory", ""), ("durable", tempfile.mkdtemp())):
-        _say(f"{name:34}{_ours(code, folder).stdout.strip()}")
+        told = _ours(code, folder).stdout.strip()
+        _say(f"{name:34}{told}")
+        resident = json.loads(told.partition("]")[0] + "]")
+        record(_PART, f"100,000 events waiting, {name}", resident[0], "MiB")
+        record(_PART, f"1,000,000 events waiting, {name}", resident[2], "MiB")
 
 
 def _sustained() -> None:
@@ -242,6 +256,9 @@ def _sustained() -> None:
     _say(f"{'events acknowledged a second':34}{_SUSTAINED / took:10,.0f}")
     _say(f"{'CPU of the process, µs an event':34}{cpu / _SUSTAINED * 1e6:10.1f}")
     _say(f"{'account':34}{figures}")
+    record(_PART, "events made", _SUSTAINED / made, "events/s")
+    record(_PART, "events acknowledged", _SUSTAINED / took, "events/s")
+    record(_PART, "CPU of the process", cpu / _SUSTAINED * 1e6, "µs an event")
 
 
 def _stub(port: int) -> None:

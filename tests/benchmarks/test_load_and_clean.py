@@ -14,6 +14,7 @@ from storage.load import load_segment
 from storage.postgres import connect
 from storage.spool.folder import SlotFolder, SpoolFolder
 from tests.benchmarks.collector import cpu_seconds
+from tests.benchmarks.results import record
 from tests.benchmarks.traffic import write_segments
 
 EVENTS, ROUNDS = 50_000, 3
@@ -34,6 +35,8 @@ def _measure(benchmark: pytest.FixtureRequest, connection: psycopg.Connection, s
     benchmark.extra_info["events_per_second"] = round(EVENTS / benchmark.stats.stats.median)
     benchmark.extra_info["events_per_cpu_second"] = round(EVENTS * ROUNDS / cpu)
     print(f"\n{benchmark.extra_info}")
+    record("database", f"{benchmark.group}: CPU", cpu / EVENTS / ROUNDS * 1e6, "µs an event")
+    record("database", benchmark.group, benchmark.extra_info["events_per_second"], "events/s")
 
 
 @pytest.mark.benchmark(group="load")
