@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.driver`: how many events a second one driver process makes, sends and settles.
+"""`python -m tests.benchmarks.driver`: how many events a second one driver of the load test makes, sends and settles.
 
 Against a server that reads a request and says 200 at once, in a process of its own: what is measured is the driver
-alone. The rate is far beyond what can be kept, so that the driver is always late and never waits.
+alone. The rate wanted is far beyond what can be kept, so that the driver is always late and never waits.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import resource
+import socket
 import sys
 import time
 
@@ -16,12 +17,16 @@ import uvloop
 
 from loadtest.driver import Driver
 from loadtest.plan import Mix, Plan
+from loadtest.run import scheduled_run
 from loadtest.shapes import Shape
-from tests.conftest import free_port
+from tests.benchmarks.results import record
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 BATCH = 50
+_RATE = 1_000_000
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_BODY = b'{"accepted":%d,"rejected":[]}' % BATCH
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 
 
 class _AlwaysYes(asyncio.Protocol):
@@ -39,13 +44,12 @@ class _AlwaysYes(asyncio.Protocol):
             if len(self._waiting) < ends:
                 return
             self._waiting = self._waiting[ends:]
-            body = b'{"accepted":%d,"rejected":[]}' % BATCH
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            self._transport.write(_ANSWER)
 
 
-def _serve(port: int) -> None:
+def _serve(listening: socket.socket) -> None:
     async def forever() -> None:
-        server = await asyncio.get_running_loop().create_server(_AlwaysYes, "127.0.0.1", port)
+        server = await asyncio.get_running_loop().create_server(_AlwaysYes, sock=listening)
         await server.serve_forever()
 
     uvloop.run(forever())
@@ -53,22 +57,36 @@ def _serve(port: int) -> None:
 
 def main() -> int:
     """Print one line per mix."""
-    port = free_port()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(port,), daemon=True)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    server = multiprocessing.Process(target=_serve, args=(listening,), daemon=True)
     server.start()
-    time.sleep(1.5)
-    for name, mix in (("plain", Mix(gzip=0)), ("half gzip", Mix()), ("gzip", Mix(gzip=1))):
-        plan = Plan(1, "bench", int(time.time() * 1000), BATCH, mix)
-        driver = Driver(f"http://127.0.0.1:{port}", "key", plan, say=lambda _: None)
-        before = time.process_time()
-        load = uvloop.run(driver.run(Shape("constant", 1_000_000, SECONDS).due(BATCH)))
-        cpu = time.process_time() - before
-        print(
-            f"{name}: {load.acknowledged / load.seconds:,.0f} events/s, {load.acknowledged / cpu:,.0f} per CPU-second, "
-            f"{cpu / load.requests * 1e6:.0f} µs a batch of {BATCH}; {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
-        )
-    server.terminate()
+    try:
+        for name, mix in (("plain", Mix(gzip=0)), ("half of them gzip", Mix()), ("gzip", Mix(gzip=1))):
+            _case(f"http://127.0.0.1:{listening.getsockname()[1]}", name, mix)
+    finally:
+        server.terminate()
+        server.join()
+    record("load test", "memory of the driver", _memory_mib(), "MiB")
     return 0
+
+
+def _case(url: str, name: str, mix: Mix) -> None:
+    plan = Plan(1, "bench", time.time_ns() // 1_000_000, BATCH, mix)
+    driver = Driver(url, "key", plan, say=lambda _: None)
+    began, before = time.monotonic(), time.process_time()
+    uvloop.run(scheduled_run(driver, Shape("constant", _RATE, SECONDS).due(BATCH)))
+    seconds, cpu = time.monotonic() - began, time.process_time() - before
+    events = driver.load.acknowledged
+    print(
+        f"one driver, batches of {BATCH}, {name}: {events / seconds:,.0f} events/s, {events / cpu:,.0f} per CPU-second, "
+        f"{cpu / driver.load.requests * 1e6:.0f} µs a batch; at most {_memory_mib():.0f} MiB"
+    )
+    record("load test", f"one driver, {name}", events / seconds, "events/s")
+    record("load test", f"one driver, {name}: CPU", cpu / events * 1e6, "µs an event")
+
+
+def _memory_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from loadtest.driver import Load, Row
+from loadtest.tally import Load, Row
 from loadtest.verdict import KEPT, Verdict
 from processor.checks import run_checks
 from storage.postgres import connect

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import uvloop
 
-from loadtest.driver import Driver, Load
+from loadtest.driver import Driver
 from loadtest.plan import Plan
+from loadtest.run import scheduled_run
 from loadtest.shapes import Shape
+from loadtest.tally import Load
 from loadtest.verdict import Bounds, Verdict, expected_clean, judge, wait_until_clean
 
 _BATCH = 10
 _CLOCKS_APART = timedelta(minutes=2)
 _PATIENCE_S = 600.0
+_ROWS = 300
 # What is shed or slow in a fault is in the report; what is lost or twice fails the run.
 _BOUNDS = Bounds(achieved=0.0, shed=1 << 62)
 
@@ -30,19 +33,22 @@ class Run:
         self._plan = Plan(seed, run_id, int(self.started_at.timestamp() * 1000), _BATCH)
         self._since = self.started_at - _CLOCKS_APART
         self._drained_s: float | None = None
-        self._driver = Driver(url, key, self._plan, Shape("soak", rate, seconds), say=lambda _load: None)
+        self._shape = Shape("soak", rate, seconds)
+        self._driver = Driver(url, key, self._plan, say=lambda _load: None, row_s=max(1.0, seconds / _ROWS))
 
     def send(self) -> Load:
         """Keep the schedule to its end, before everything else where we may: a driver that is late measures itself."""
         if os.geteuid() == 0:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -10)  # this thread's alone
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(self._driver.run())
+            runner.run(scheduled_run(self._driver, self._shape.due(_BATCH)))
+        return self._driver.load
 
     def wait(self, connection: psycopg.Connection, say: Callable[[int], None]) -> None:
         """Wait until everything acknowledged is clean; not for ever."""
-        expected = expected_clean(self._plan, self._driver.acknowledged)
-        self._drained_s = wait_until_clean(connection, self._plan, self._since, expected, _PATIENCE_S, say)
+        expected, again = expected_clean(self._plan, self._driver.acknowledged), self._driver.load.acknowledged_again
+        say(expected)
+        self._drained_s = wait_until_clean(connection, self._plan, self._since, expected, again, _PATIENCE_S)
 
     def verdict(self, connection: psycopg.Connection) -> Verdict:
         """Ask the tables, once the books are final: a duplicate may be counted later than the last clean event."""
