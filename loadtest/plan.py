@@ -25,8 +25,9 @@ _LATE_DAYS_MAX: Final = 5
 _MASK: Final = (1 << 64) - 1
 _SHARES: Final = 1 << 20
 _GZIP_LEVEL: Final = 1
-# What has no place in an event, or stands in the batch's context.
-_CONTEXT_ONLY: Final = ("ip", "user_agent")
+# What has no place in an event, or is each visitor's own: a visit is lent to thousands, and a session that goes on as
+# long as the load would be read and written whole with every batch of the processor.
+_CONTEXT_ONLY: Final = ("ip", "user_agent", "session_id", "anonymous_id")
 
 
 class Mix(Struct, frozen=True, kw_only=True):
@@ -143,8 +144,8 @@ class Plan(Batches):
             events[refused] = b'{"event_id":"%b%012x","time":"soon","event_type":"click"}' % (mark, first + refused)
         client = f"{self._client}-{visitor}".encode()
         body = (
-            b'{"sent_at":%d,"clients":[{"id":"%b","sdk":"loadtest/1","created":%d,"pending":%d}],"context":{"client_id":"%b",%b},"events":['
-            % (self._start_ms + offset_ms, client, seq + size, size, client, context)
+            b'{"sent_at":%d,"clients":[{"id":"%b","sdk":"loadtest/1","created":%d,"pending":%d}],"context":{"client_id":"%b","anonymous_id":"%b","session_id":"%b",%b},"events":['
+            % (self._start_ms + offset_ms, client, seq + size, size, client, client, client, context)
             + b",".join(events)
             + b"]}"
         )
