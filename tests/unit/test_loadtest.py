@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -112,13 +111,17 @@ def test_an_access_log_is_batches_of_one_visitor(tmp_path: Path) -> None:
 
 def test_what_a_part_used_stays_counted_when_a_process_of_it_ends() -> None:
     """A worker that died has used what it used."""
-    burn = "import time; ends = time.monotonic() + 0.4\nwhile time.monotonic() < ends: pass\ninput()"
-    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE) as process:
+    burn = "import time\ninput()\nwhile time.process_time() < 0.5: pass\nprint('burnt', flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         parts = Parts(lambda: [("loader", psutil.Process(process.pid)), ("driver", psutil.Process())])
         assert parts.use()["loader"].memory_mib > 1
-        time.sleep(1)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
         used = parts.use()["loader"].cpu_s
-        assert used > 0.1
+        assert used > 0.2
         process.communicate(b"\n")
         seen = parts.use()
     assert "loader" not in seen
