@@ -5,6 +5,7 @@ import asyncio
 import platform
 import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -53,14 +54,13 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     history = History(options.history)
     bounds = Bounds(p99_ms=options.p99_ms, drain_s=options.drain_s, shed=options.max_shed, lag_ms=options.max_lag_ms)
     console = Console(stderr=True) if options.json else terminal()
-    # Before the load: a verdict that cannot be given is no use.
     try:
         dsn = find_migrated_dsn(settings, "process")
-        connection = connect(dsn, role="sillok_processor", application="sillok loadtest")
+        connect(dsn, role="sillok_processor", application="sillok loadtest").close()
     except DatabaseUnavailable as error:
         raise UsageError(f"{error}; the verdict is read there, so nothing was sent") from error
     asyncio.run(probe(options.url, options.key))
-    with connection, Live(console=console, transient=True, refresh_per_second=2) as live:
+    with Live(console=console, transient=True, refresh_per_second=2) as live:
         watch = Watch(dsn, plan, report.started_at - _CLOCKS_APART, has_parts=loadtest_options.is_local(host))
         with watch:
             driver = Driver(
@@ -75,11 +75,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             # The event loop leaves its own behind.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             report.load = driver.load
-            if report.rate_grows:
-                # To break it was the purpose.
-                bounds = msgspec.structs.replace(bounds, p99_ms=None, drain_s=None, shed=sys.maxsize, achieved=0.0,
-                                                 lag_ms=float("inf"))  # fmt: skip
-            report.verdict = _judged(connection, watch, plan, driver, report, bounds, options.patience, live)
+            report.verdict = _verdict(
+                dsn, watch, plan, driver, report, _bounds_of(report, bounds), options.patience, live
+            )
         report.settle(watch.samples)
     report.earlier = history.like(report.row())
     history.add(report.row())
@@ -134,6 +132,37 @@ async def _drive(driver: Driver, watch: Watch, plan: Batches, report: Report, bo
     else:
         shape = Shape(report.shape, report.rate, report.seconds)
         await scheduled_run(driver, shape.due(report.batch_events))
+
+
+def _bounds_of(report: Report, bounds: Bounds) -> Bounds:
+    """Return what the whole run is held to; where the purpose was to break it, only that nothing is lost."""
+    if not report.rate_grows:
+        return bounds
+    return msgspec.structs.replace(
+        bounds, p99_ms=None, drain_s=None, shed=sys.maxsize, achieved=0.0, lag_ms=float("inf")
+    )
+
+
+def _verdict(
+    dsn: str,
+    watch: Watch,
+    plan: Batches,
+    driver: Driver,
+    report: Report,
+    bounds: Bounds,
+    patience_s: float,
+    live: Live,
+) -> Verdict:
+    """Judge over a connection of its own, and over another when that one is lost: the database may be restarted."""
+    ends = time.monotonic() + patience_s
+    while True:
+        try:
+            with connect(dsn, role="sillok_processor", application="sillok loadtest") as connection:
+                return _judged(connection, watch, plan, driver, report, bounds, patience_s, live)
+        except (DatabaseUnavailable, psycopg.OperationalError) as error:
+            if time.monotonic() > ends:
+                raise UsageError(f"there is no verdict on run {report.run_id}: PostgreSQL cannot be reached") from error
+            time.sleep(1)
 
 
 def _judged(

@@ -12,14 +12,12 @@ from datetime import datetime
 from typing import Final, Self
 
 import psycopg
-import structlog
 from msgspec import Struct
 
+from contract.errors import DatabaseUnavailable
 from loadtest.parts import Parts, Use
 from loadtest.plan import Batches
 from storage.postgres import connect, read_sql
-
-log: Final = structlog.get_logger()
 
 _EVERY_S: Final = 1.0
 _SAMPLES_MAX: Final = 1200
@@ -75,9 +73,8 @@ class Watch:
                 with connect(self._dsn, role="sillok_processor", application="sillok loadtest") as connection:
                     while not self._stop.wait(_EVERY_S):
                         self._look(connection)
-            except psycopg.Error as error:
-                # The database may be restarted under load: that is for the verdict to judge.
-                log.warning("watch_lost_the_database", reason=str(error).strip())
+            except (psycopg.Error, DatabaseUnavailable):
+                # It may be restarted under load: the pictures have a gap, the verdict has its own patience.
                 self._stop.wait(_EVERY_S)
 
     def _look(self, connection: psycopg.Connection) -> None:

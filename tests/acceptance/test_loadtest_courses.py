@@ -135,6 +135,18 @@ def test_waiting_for_the_tables_can_be_cut_short_and_what_is_not_clean_is_said(
     assert "Traceback" not in errors
 
 
+def test_a_database_that_ends_its_connections_is_asked_again(installation: Installation, tmp_path: Path) -> None:
+    process = sillok(installation, tmp_path, "--rate", "100", "--seconds", "3", "--json")
+    with connect(installation.dsn) as connection:
+        for _ in range(12):
+            time.sleep(0.5)
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sillok loadtest'"
+            )
+    report = report_of(process)
+    assert report["verdict"]["clean"] == report["load"]["sent"] - report["load"]["refused"] > 200
+
+
 def test_without_the_database_nothing_is_sent(installation: Installation, tmp_path: Path) -> None:
     (tmp_path / "away.toml").write_text('[process]\ndsn = "host=127.0.0.1 port=9 dbname=x"\n', "utf-8")
     status, said, errors = finished(sillok(installation, tmp_path, "--config", str(tmp_path / "away.toml")))
