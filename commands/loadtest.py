@@ -9,7 +9,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
 import psycopg
 import uvloop
 from rich.console import Console
@@ -43,42 +42,32 @@ HELP = "drive a running installation with simulated visitors, and judge it to th
 _CLOCKS_APART: Final = timedelta(minutes=2)
 _MINUTE: Final = timedelta(minutes=1)
 _ROWS_MAX: Final = 300
+# Where to break it was the purpose, only nothing may be lost.
+_TO_BREAK_IT: Final = Bounds(achieved=0.0, shed=sys.maxsize, lag_ms=float("inf"))
 
 add_arguments = loadtest_options.add_arguments
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Send, wait, judge."""
+    """Send, wait, judge, keep, tell."""
     host = loadtest_options.checked_host(options)
     report, plan = _planned(options)
     history = History(options.history)
-    bounds = Bounds(p99_ms=options.p99_ms, drain_s=options.drain_s, shed=options.max_shed, lag_ms=options.max_lag_ms)
-    console = Console(stderr=True) if options.json else terminal()
     try:
         dsn = find_migrated_dsn(settings, "process")
         connect(dsn, role="sillok_processor", application="sillok loadtest").close()
     except DatabaseUnavailable as error:
         raise UsageError(f"{error}; the verdict is read there, so nothing was sent") from error
     asyncio.run(probe(options.url, options.key))
-    with Live(console=console, transient=True, refresh_per_second=2) as live:
-        watch = Watch(dsn, plan, report.started_at - _CLOCKS_APART, has_parts=loadtest_options.is_local(host))
-        with watch:
-            driver = Driver(
-                options.url,
-                options.key,
-                plan,
-                say=lambda load: live.update(progress_of(load, report)),
-                row_s=max(1.0, report.seconds / _ROWS_MAX),
-            )
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_drive(driver, watch, plan, report, bounds))
-            # The event loop leaves its own behind.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            report.load = driver.load
-            report.verdict = _verdict(
-                dsn, watch, plan, driver, report, _bounds_of(report, bounds), options.patience, live
-            )
-        report.settle(watch.samples)
+    console = Console(stderr=True) if options.json else terminal()
+    with (
+        Live(console=console, transient=True, refresh_per_second=2) as live,
+        Watch(dsn, plan, report.started_at - _CLOCKS_APART, has_parts=loadtest_options.is_local(host)) as watch,
+    ):
+        trial = _Trial(options, dsn, plan, report, watch, live)
+        trial.drive()
+        trial.judge()
+    report.settle(watch.samples)
     report.earlier = history.like(report.row())
     history.add(report.row())
     if options.html:
@@ -121,82 +110,82 @@ def _planned(options: argparse.Namespace) -> tuple[Report, Batches]:
     return report, plan
 
 
-async def _drive(driver: Driver, watch: Watch, plan: Batches, report: Report, bounds: Bounds) -> None:
-    """Run it; Ctrl-C ends the sending, not the verdict."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, driver.stop)
-    watch.follow(driver.now_s, lambda: driver.load.acknowledged - driver.load.refused)
-    if isinstance(plan, Replay):
-        await scheduled_run(driver, plan.due())
-    elif report.rate_grows and isinstance(plan, Plan):
-        await stepped_run(driver, watch, plan, report, bounds)
-    else:
-        shape = Shape(report.shape, report.rate, report.seconds)
-        await scheduled_run(driver, shape.due(report.batch_events))
+class _Trial:
+    """The load and its verdict; Ctrl-C ends what is under way, never the verdict."""
 
-
-def _bounds_of(report: Report, bounds: Bounds) -> Bounds:
-    """Return what the whole run is held to; where the purpose was to break it, only that nothing is lost."""
-    if not report.rate_grows:
-        return bounds
-    return msgspec.structs.replace(
-        bounds, p99_ms=None, drain_s=None, shed=sys.maxsize, achieved=0.0, lag_ms=float("inf")
-    )
-
-
-def _verdict(
-    dsn: str,
-    watch: Watch,
-    plan: Batches,
-    driver: Driver,
-    report: Report,
-    bounds: Bounds,
-    patience_s: float,
-    live: Live,
-) -> Verdict:
-    """Judge over a connection of its own, and over another when that one is lost: the database may be restarted."""
-    ends = time.monotonic() + patience_s
-    while True:
-        try:
-            with connect(dsn, role="sillok_processor", application="sillok loadtest") as connection:
-                return _judged(connection, watch, plan, driver, report, bounds, patience_s, live)
-        except (DatabaseUnavailable, psycopg.OperationalError) as error:
-            if time.monotonic() > ends:
-                raise UsageError(f"there is no verdict on run {report.run_id}: PostgreSQL cannot be reached") from error
-            time.sleep(1)
-
-
-def _judged(
-    connection: psycopg.Connection,
-    watch: Watch,
-    plan: Batches,
-    driver: Driver,
-    report: Report,
-    bounds: Bounds,
-    patience_s: float,
-    live: Live,
-) -> Verdict:
-    """Wait for the tables, ask them, and ask the books; Ctrl-C ends the waiting, not the verdict."""
-    since = report.started_at - _CLOCKS_APART
-    expected = expected_clean(plan, driver.acknowledged)
-
-    def counted() -> int:
-        live.update(f"{watch.clean:,} of {expected:,} are clean")
-        return watch.clean
-
-    drained_s = None
-    try:
-        drained_s = wait_until_clean(
-            connection, plan, since, expected, report.load.acknowledged_again, patience_s, counted
+    def __init__(
+        self, options: argparse.Namespace, dsn: str, plan: Batches, report: Report, watch: Watch, live: Live
+    ) -> None:
+        self._dsn, self._plan, self._report, self._watch, self._live = dsn, plan, report, watch, live
+        self._patience_s: float = options.patience
+        self._bounds = Bounds(
+            p99_ms=options.p99_ms, drain_s=options.drain_s, shed=options.max_shed, lag_ms=options.max_lag_ms
         )
-    except KeyboardInterrupt:
-        live.console.print("The waiting is over: the verdict is of what is clean now.")
-    verdict = judge(connection, plan, report.load, driver.acknowledged, since, drained_s, bounds)
-    verdict.checks.append(_books_balance(connection, watch.source, report.started_at - _MINUTE))
-    if report.rate_grows:
-        best = report.highest
-        found = f"{best.rate:,.0f} events a second" if best else "not even the first step"
-        verdict.checks.append(Check(HELD, best is not None, f"at least {report.rate:,.0f}", found))
-    return verdict
+        self._driver = Driver(
+            options.url,
+            options.key,
+            plan,
+            say=lambda load: live.update(progress_of(load, report)),
+            row_s=max(1.0, report.seconds / _ROWS_MAX),
+        )
+
+    def drive(self) -> None:
+        """Send."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._drive())
+        # The event loop leaves its own handler behind.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._report.load = self._driver.load
+
+    async def _drive(self) -> None:
+        driver, plan, report = self._driver, self._plan, self._report
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, driver.stop)
+        self._watch.follow(driver.now_s, lambda: driver.load.acknowledged - driver.load.refused)
+        if isinstance(plan, Replay):
+            await scheduled_run(driver, plan.due())
+        elif report.rate_grows and isinstance(plan, Plan):
+            await stepped_run(driver, self._watch, plan, report, self._bounds)
+        else:
+            await scheduled_run(driver, Shape(report.shape, report.rate, report.seconds).due(report.batch_events))
+
+    def judge(self) -> None:
+        """Wait and judge over a connection of its own, and over another when that is lost: databases are restarted."""
+        ends = time.monotonic() + self._patience_s
+        while True:
+            try:
+                with connect(self._dsn, role="sillok_processor", application="sillok loadtest") as connection:
+                    self._report.verdict = self._judged(connection)
+                    return
+            except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                if time.monotonic() > ends:
+                    raise UsageError(
+                        f"there is no verdict on run {self._report.run_id}: PostgreSQL cannot be reached"
+                    ) from error
+                time.sleep(1)
+
+    def _judged(self, connection: psycopg.Connection) -> Verdict:
+        report, driver, watch = self._report, self._driver, self._watch
+        since = report.started_at - _CLOCKS_APART
+        expected = expected_clean(self._plan, driver.acknowledged)
+
+        def counted() -> int:
+            self._live.update(f"{watch.clean:,} of {expected:,} are clean")
+            return watch.clean
+
+        drained_s = None
+        try:
+            again = report.load.acknowledged_again
+            drained_s = wait_until_clean(connection, self._plan, since, expected, again, self._patience_s, counted)
+        except KeyboardInterrupt:
+            self._live.console.print("The waiting is over: the verdict is of what is clean now.")
+        bounds = _TO_BREAK_IT if report.rate_grows else self._bounds
+        verdict = judge(connection, self._plan, report.load, driver.acknowledged, since, drained_s, bounds)
+        verdict.checks.append(_books_balance(connection, watch.source, report.started_at - _MINUTE))
+        if report.rate_grows:
+            best = report.highest
+            found = f"{best.rate:,.0f} events a second" if best else "not even the first step"
+            verdict.checks.append(Check(HELD, best is not None, f"at least {report.rate:,.0f}", found))
+        return verdict
 
 
 def _books_balance(connection: psycopg.Connection, source: str | None, since: datetime) -> Check:
