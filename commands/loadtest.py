@@ -140,7 +140,7 @@ class _Trial:
     async def _drive(self) -> None:
         driver, plan, report = self._driver, self._plan, self._report
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, driver.stop)
-        self._watch.follow(driver.now_s, lambda: driver.load.acknowledged - driver.load.refused)
+        self._watch.follow(driver.now_s, lambda: driver.tally.owed)
         if isinstance(plan, Replay):
             await scheduled_run(driver, plan.due())
         elif report.rate_grows and isinstance(plan, Plan):

@@ -75,7 +75,7 @@ async def _drained(driver: Driver, watch: Watch, drain_s: float | None) -> float
     """Wait until what was acknowledged is clean; return the seconds it took, or None when it took too long."""
     began = time.monotonic()
     while time.monotonic() - began < max(_DRAIN_S, 2 * (drain_s or 0.0)) and not driver.is_stopped:
-        if watch.clean >= driver.load.acknowledged - driver.load.refused:
+        if watch.clean >= driver.tally.owed:
             return round(time.monotonic() - began, 1)
         await asyncio.sleep(0.2)
     return None

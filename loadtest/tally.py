@@ -104,6 +104,8 @@ class Tally:
         self.load = Load()
         self.acknowledged = Acknowledged()
         """Numbers of the batches whose events must all be clean."""
+        self.owed = 0
+        """Events of them that must become clean: all but those that were to be refused."""
         self.row_s = row_s
         self._slices: list[_Slice] = []
         self._latency, self._lag = _histogram(_DIGITS), _histogram(_DIGITS)
@@ -134,7 +136,7 @@ class Tally:
         self._slice(due_s).row.failed += size
 
     def took(self, number: int, size: int, due_s: float, now_s: float, accepted: int) -> None:
-        """Count a batch that was acknowledged."""
+        """Count a batch that was acknowledged, with so many of its events accepted."""
         found = self._slice(due_s)
         took_us = _clamped_us(now_s - due_s)
         for latency in (self._latency, found.latency):
@@ -144,6 +146,7 @@ class Tally:
         else:
             self.acknowledged.settle(number)
             self.load.acknowledged += size
+            self.owed += accepted
             found.row.acknowledged += size
 
     def refused(self, found: set[int], planned: set[int]) -> None:
