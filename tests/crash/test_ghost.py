@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,19 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 import pytest
 
 from storage.postgres import connect
 from tests.crash.processes import wait_until
+from tests.link import Link
 from tests.postgres15 import DebianPostgres
 from tests.pulling import Wire
 
-_NAMESPACE = f"sillok-{os.getpid()}-ghost"
-_NEAR, _FAR = "198.18.200.1", "198.18.200.2"
-_LINK = f"ghost{os.getpid() % 1_000_000}"
 _HOLDER = """
 import sys, time
 from storage.postgres import connect
@@ -53,56 +49,33 @@ def test_both_ends_ask_whether_the_other_still_lives(dsn: str) -> None:
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
 
 
-class Apart(NamedTuple):
-    """A server, and a machine apart that reaches it over a link."""
-
-    dsn: str
-
-    def run(self, *command: str) -> subprocess.Popen[str]:
-        """Start a program on the machine apart."""
-        words = ["ip", "netns", "exec", _NAMESPACE, *command]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-
-    def fall_silent(self) -> None:
-        """Swallow every packet from now on."""
-        subprocess.run(["ip", "netns", "exec", _NAMESPACE, "ip", "link", "set", f"{_LINK}b", "down"], check=True)
-
-
 @pytest.fixture
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    """Yield a PostgreSQL that listens on a link into a network namespace."""
-    if os.geteuid() != 0 or not shutil.which("ip") or not DebianPostgres.is_installed():
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Link]]:
+    """Yield a PostgreSQL that a machine apart reaches over a link."""
+    link = Link(0)
+    if not DebianPostgres.is_installed() or not link.lay():
         pytest.skip("needs root, ip, and Debian's PostgreSQL 15")
-    inside = f"ip netns exec {_NAMESPACE}"
-    if subprocess.run(["ip", "netns", "add", _NAMESPACE], capture_output=True, check=False).returncode:
-        pytest.skip("this machine refuses namespaces")
-    for command in (
-        f"ip link add {_LINK}a type veth peer name {_LINK}b netns {_NAMESPACE}",
-        f"ip address add {_NEAR}/30 dev {_LINK}a",
-        f"ip link set {_LINK}a up",
-        f"{inside} ip address add {_FAR}/30 dev {_LINK}b",
-        f"{inside} ip link set {_LINK}b up",
-    ):
-        subprocess.run(command.split(), check=True)
-    server = DebianPostgres(tmp_path_factory.mktemp("apart"), host=_NEAR)
+    server = DebianPostgres(tmp_path_factory.mktemp("apart"), host=link.near)
     try:
-        yield Apart(server.start())
+        yield server.start(), link
     finally:
         server.stop()
-        subprocess.run(["ip", "netns", "delete", _NAMESPACE], check=True)
+        link.remove()
 
 
 @pytest.mark.soak
-def test_the_lock_of_a_machine_that_is_gone_is_free_within_a_minute(apart: Apart) -> None:
+def test_the_lock_of_a_machine_that_is_gone_is_free_within_a_minute(apart: tuple[str, Link]) -> None:
     """No end of the connection ever reaches the server; the kernel alone would keep it for two hours."""
-    far = psycopg.conninfo.make_conninfo(apart.dsn, host=_NEAR)
-    holder = apart.run(sys.executable, "-c", _HOLDER, far)
+    dsn, link = apart
+    far = psycopg.conninfo.make_conninfo(dsn, host=link.near)
+    command = [*link.inside, sys.executable, "-c", _HOLDER, far]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    apart.fall_silent()
+    link.silence()
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    with connect(apart.dsn) as connection:
+    with connect(dsn) as connection:
         gone = time.monotonic()
         assert connection.execute("select pg_try_advisory_lock(7)").fetchone() == (False,)
         wait_until(

@@ -7,6 +7,7 @@ the books do not balance or do not become final, or a program ends by itself.
 """
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -44,11 +45,13 @@ class Report(Struct):
     faults: list[Struck]
     memory: dict[str, Curve]
     waiting_segments: list[tuple[float, int]]
+    machine_load: list[float]
     problems: list[str]
 
 
 def main() -> int:
     """Run it; return 0 when nothing was found."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # what was mounted and started is cleaned up
     rate = float(os.environ.get("SOAK_RATE", "1500"))
     seconds = 60 * float(os.environ.get("SOAK_MINUTES", "30"))
     every_s, seed = float(os.environ.get("SOAK_EVERY_S", "60")), int(os.environ.get("SOAK_SEED", "1"))
@@ -90,8 +93,9 @@ def soak(folder: Path, rate: float, seconds: float, every_s: float, seed: int) -
         problems += [] if books["final"] else [f"the books are final only until {books['finished_until']}"]
         problems += [f"the books: {difference}" for difference in books["differences"]]
         return Report(
-            rate, seed, run.started_at, load, verdict, books, faults.struck, watch.curves, watch.waiting, problems
-        )
+            rate, seed, run.started_at, load, verdict, books, faults.struck, watch.curves, watch.waiting,
+            watch.machine_load, problems,
+        )  # fmt: skip
 
 
 def _final_books(site: Site, started_at: datetime) -> dict[str, Any]:
@@ -125,6 +129,7 @@ def print_report(report: Report) -> None:
                 f"{median(r.p99_ms for r in answered):.1f} ms at the median, {max(r.p99_ms for r in answered):,.0f} ms at most"
             )
     print(
+        f"the machine: {os.cpu_count()} CPUs, load average {median(report.machine_load):.1f} at the median\n"
         f"the driver itself was late by {load.driver_lag_p99_ms:.1f} ms at p99{'' if verdict.is_valid else ': too busy a machine to measure latencies on'}\n"
     )
     for name, curve in report.memory.items():

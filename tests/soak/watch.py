@@ -1,5 +1,6 @@
 """What each part takes, and what waits, every five seconds."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -48,6 +49,8 @@ class Watch(threading.Thread):
         self.curves: dict[str, Curve] = {}
         self.waiting: list[tuple[float, int]] = []
         """Segments that are not loaded, over all spools."""
+        self.machine_load: list[float] = []
+        """Processes of the whole machine that want to run: a shared one measures its other users too."""
         self._site = site
         self._stop_asked = threading.Event()
 
@@ -66,6 +69,7 @@ class Watch(threading.Thread):
                     curve = self.curves.setdefault(name, Curve())
                     curve.at_s.append(at)
                     curve.mib.append(round(mib, 1))
+            self.machine_load.append(os.getloadavg()[0])
             self.waiting.append((at, sum(len(node.waiting_segments()) for node in self._site.nodes)))
 
 
