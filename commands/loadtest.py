@@ -52,7 +52,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """Send, wait, judge, keep, tell."""
     host = loadtest_options.checked_host(options)
     report, plan = _planned(options)
-    history = History(options.history)
+    history = History(loadtest_options.history_file(options))
     try:
         dsn = find_migrated_dsn(settings, "process")
         connect(dsn, role="sillok_processor", application="sillok loadtest").close()

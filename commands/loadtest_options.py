@@ -23,7 +23,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add(
         "--history",
         type=Path,
-        default=_state_folder() / "loadtest.sqlite",
         metavar="FILE",
         help="where runs are kept, to be compared with (~/.local/state/sillok/loadtest.sqlite)",
     )
@@ -82,8 +81,14 @@ def is_local(host: str) -> bool:
     return host == "localhost" or is_loopback(host)
 
 
-def _state_folder() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "sillok"
+def history_file(options: argparse.Namespace) -> Path:
+    """Return where runs are kept; raise UsageError when that was not said and this user has no home."""
+    if options.history:
+        return Path(options.history)
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "sillok" / "loadtest.sqlite"
+    except RuntimeError as error:
+        raise UsageError("this user has no home to keep the history of runs in: name a file with --history") from error
 
 
 def _positive(text: str) -> float:

@@ -8,12 +8,14 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from storage.loader import Loader, LoadSettings
 from storage.remote import RemoteSpool
+from storage.sink import PostgresSink
 from tests.builders import Road, Spool, event
 from tests.conftest import free_port
 from tests.integration.conftest import running
@@ -105,7 +107,7 @@ def test_a_collector_that_was_taken_over_stops_no_other(road: Road, tmp_path: Pa
     say = answering(listing(10**12))
     with taken_over(say, tmp_path / "token") as theirs, handing_out(road.spool.path, tmp_path / "token") as (ours, _):
         logs = [RemoteSpool(url, str(tmp_path / "token")) for url in (theirs, ours)]
-        Loader(LoadSettings(poll_ms=1), road.dsn, logs, 7).run(threading.Event(), once=True)
+        Loader(LoadSettings(poll_ms=1), partial(PostgresSink.open, road.dsn), logs, 7).run(threading.Event(), once=True)
         for log in logs:
             log.close()
     assert road.values("select event_id from raw.events") == [wanted.event_id]
@@ -142,7 +144,7 @@ def test_a_stolen_token_hides_no_segment_from_a_loader_that_stays_connected(road
     """Somebody releases what was not loaded; the loader compares the archive with its ledger every hour."""
     with handing_out(road.spool.path, tmp_path / "token") as (url, _):
         log = RemoteSpool(url, str(tmp_path / "token"))
-        loader = Loader(LoadSettings(poll_ms=1), road.dsn, [log], 7)
+        loader = Loader(LoadSettings(poll_ms=1), partial(PostgresSink.open, road.dsn), [log], 7)
         assert loader._turn(threading.Event(), lambda: None) == []
         hidden = event()
         number = road.spool.write(hidden)

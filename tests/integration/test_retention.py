@@ -8,10 +8,10 @@ from contract.calendar import SEOUL
 from processor.books import read_books
 from processor.closes import day_range
 from processor.retention import RetentionSettings, drop_expired, expired
-from tests.builders import Road, Sent, event, today_us
+from tests.builders import Road, Sent, event, moment, today_us
 from tests.fakes import FakeClock
 
-TODAY = datetime.now(SEOUL).date()
+TODAY = moment(today_us()).astimezone(SEOUL).date()
 
 
 def partitions(road: Road, parent: str) -> list[date]:
