@@ -49,7 +49,7 @@ def note(keys_file: Path, command: str, record: KeyRecord) -> None:
     path = log_path(keys_file)
     known = path.read_bytes() if path.exists() else b""
     actions = list(read_actions(path))
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC)
     action = KeyAction(
         link=len(actions) + 1, at=now, operator=operating_user(), command=command, key=record.id, source=record.source
     )

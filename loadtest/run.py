@@ -39,7 +39,7 @@ async def stepped_run(driver: Driver, watch: Watch, plan: Plan, report: Report, 
         found = driver.tally.span(begins, driver.now_s())
         p99_ms = bounds.p99_ms or STEP_P99_MS
         unanswered = found.sent - found.acknowledged - found.shed
-        ours = found.driver_lag_p99_ms > bounds.lag_ms
+        ours = bounds.lag_ms is not None and found.driver_lag_p99_ms > bounds.lag_ms
         broke = ""
         if ours:
             broke = f"the driver was late itself: {found.driver_lag_p99_ms:.0f} ms"

@@ -21,7 +21,7 @@ _CLOCKS_APART = timedelta(minutes=2)
 _PATIENCE_S = 600.0
 _ROWS = 300
 # What is shed or slow in a fault is in the report; what is lost or twice fails the run.
-_BOUNDS = Bounds(achieved=0.0, shed=1 << 62)
+_BOUNDS = Bounds(achieved=None, shed=None)
 
 
 class Run:
