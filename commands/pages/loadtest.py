@@ -20,7 +20,11 @@ def render_run(report: Report) -> str:
     result = "taken" if report.holds else "not taken" if report.verdict.is_valid else "invalid"
     started = f"{report.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S}"
     course = fill(
-        T["load is"], report.shape, f"{report.rate:,.0f}", f"{report.load.seconds:,.0f}", report.batch_events or "…"
+        T["steps are" if report.rate_grows else "load is"],
+        report.shape,
+        f"{report.rate:,.0f}",
+        f"{report.load.seconds:,.0f}",
+        report.batch_events or "…",
     )
     head = Head(
         title=T["title"],

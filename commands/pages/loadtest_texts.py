@@ -28,6 +28,10 @@ T: Final[dict[str, Text]] = {
     "target": ("대상", "Target"),
     "load": ("부하", "Load"),
     "load is": ("{0} · 초당 최대 {1}건 · {2}초 · 요청당 {3}건", "{0} · up to {1} events/s · {2} s · {3} a request"),
+    "steps are": (
+        "{0} · 초당 {1}건부터 · 전송 {2}초 · 요청당 {3}건",
+        "{0} · from {1} events/s on · {2} s sent · {3} a request",
+    ),
     "events": ("이벤트의 행방", "Where the events went"),
     "events says": (
         "굵기는 건수에 비례합니다. 접수 이후에 사라진 이벤트는 ‘누락’으로 표시됩니다.",
