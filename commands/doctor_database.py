@@ -14,6 +14,7 @@ from storage.migrate import pending
 _POSTGRES_MIN: Final = 150_000
 _WAITING_S_MAX: Final = 60.0
 CLOCK_S_MAX: Final = 5.0
+_SESSION_EVENTS_MAX: Final = 20_000
 # The checks look at two days, but at no more than so many events, and for no longer than this each.
 _EVENTS_MAX: Final = 1_000_000
 _STATEMENT_MS_MAX: Final = 30_000
@@ -45,7 +46,7 @@ def examine_database(connection: psycopg.Connection) -> Iterator[Finding]:
         return
     for name, look in (
         ("database disk", _disk), ("database clock", _clock), ("partitions", _partitions), ("loads", _waiting),
-        ("watermark", _watermark), ("dead letters", _dead_letters),
+        ("watermark", _watermark), ("dead letters", _dead_letters), ("sessions", _sessions),
     ):  # fmt: skip
         yield from _safely(name, lambda look=look: look(connection))  # type: ignore[misc]
     try:
@@ -140,6 +141,23 @@ def _dead_letters(connection: psycopg.Connection) -> Finding:
     result = ", ".join(f"{count:,} {reason}" for reason, count in rows) or "none"
     advice = "see `sillok dead-letters list`; mend the cause, then `retry`, or `discard` what cannot be mended"
     return Finding("dead letters", result, advice if rows else "")
+
+
+def _sessions(connection: psycopg.Connection) -> Finding:
+    """Look for one that does not end: every batch that adds to a session reads it whole."""
+    row = connection.execute(
+        "select source, session_id, events from clean.sessions where session_date >= ops.day_of(now()) - 7"
+        " order by events desc limit 1"
+    ).fetchone()
+    if row is None:
+        return Finding("sessions", "none in seven days")
+    source, session, events = row
+    advice = (
+        f"session {session} of {source} never ends, and costs the processor its whole length with every batch:"
+        " its app must begin a new one after 30 minutes of silence; if nobody knows it, revoke its key"
+    )
+    is_endless = events > _SESSION_EVENTS_MAX
+    return Finding("sessions", f"the longest of seven days has {events:,} events", advice if is_endless else "")
 
 
 def _checks(connection: psycopg.Connection) -> Iterator[Finding]:

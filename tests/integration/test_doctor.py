@@ -23,6 +23,7 @@ LOOKED_AT = [
     "loads",
     "watermark",
     "dead letters",
+    "sessions",
     "checked",
 ]
 
@@ -93,6 +94,15 @@ def test_a_fault_is_named_with_what_to_do(well, fault, undo, check, advice):
     found = advised(well.admin)
     assert found.pop(check) == advice
     assert not found or check == "loads"
+
+
+def test_a_session_that_never_ends_is_named(well):
+    """Every batch of the processor reads a session that it adds to, whole."""
+    well.reset_later("delete from clean.sessions")
+    well.admin.execute("update clean.sessions set events = 20001 where session_id = 's'")
+    found = findings(well.admin)["sessions"]
+    assert found.result == "the longest of seven days has 20,001 events"
+    assert found.advice.startswith("session s of web never ends")
 
 
 def test_a_silent_slot_is_said(road):
