@@ -30,8 +30,9 @@ from loadtest.replay import Replay
 from loadtest.report import Report
 from loadtest.run import scheduled_run, stepped_run
 from loadtest.shapes import Shape
+from loadtest.steps import STEPS_MAX
 from loadtest.tally import Load
-from loadtest.verdict import BOOKS, HELD, Bounds, Check, Verdict, expected_clean, judge, wait_until_clean
+from loadtest.verdict import BOOKS, HELD, KEPT, Bounds, Check, Verdict, expected_clean, judge, wait_until_clean
 from loadtest.watch import Watch
 from processor.books import read_books
 from storage.postgres import connect
@@ -68,25 +69,26 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         trial.judge()
     report.settle(watch.samples)
     report.earlier = history.like(report.row())
-    history.add(report.row())
-    if options.html:
-        write_page(options.html, render_run(report))
     if options.json:
         write_json(report)
     else:
         print_report(report, console)
+    if options.html:
+        write_page(options.html, render_run(report))
+    history.add(report.row())
     return OK if report.holds else PROBLEM
 
 
 def _planned(options: argparse.Namespace) -> tuple[Report, Batches]:
     """Return what will be sent, and the report of it, still empty."""
+    recording = open_recording(options.replay, options.site.rstrip("/")) if options.replay else None
+    # Now, when what was recorded has been read: that can take minutes.
     started_at = datetime.now(UTC)
     run_id = options.run_id or f"{started_at:%Y%m%dT%H%M%S%f}"
     start_ms = int(started_at.timestamp() * 1000)
     mix = Mix(duplicates=options.duplicates, malformed=options.malformed, gzip=options.gzip)
     plan: Batches
-    if options.replay:
-        recording = open_recording(options.replay, options.site.rstrip("/"))
+    if recording is not None:
         plan = replay = Replay(recording, options.seed, run_id, start_ms, mix, speed=options.speed)
         shape, seconds, batch = f"replay of {options.replay.name}", replay.seconds, 0
         rate = replay.events / max(seconds, 1.0)
@@ -97,11 +99,12 @@ def _planned(options: argparse.Namespace) -> tuple[Report, Batches]:
         run_id=run_id,
         url=options.url,
         shape=shape,
-        rate=round(rate, 1),
-        seconds=round(seconds, 1),
+        rate=rate,
+        seconds=seconds,
         seed=options.seed,
         batch_events=batch,
         started_at=started_at,
+        mix=f"{mix.duplicates:g} twice, {mix.malformed:g} malformed, {mix.gzip:g} gzip",
         machine=platform.node(),
         load=Load(),
         verdict=Verdict(),
@@ -117,6 +120,8 @@ class _Trial:
     ) -> None:
         self._dsn, self._plan, self._report, self._watch, self._live = dsn, plan, report, watch, live
         self._patience_s: float = options.patience
+        self._since = report.started_at - _CLOCKS_APART
+        self._ended = 0.0
         self._bounds = Bounds(
             p99_ms=options.p99_ms, drain_s=options.drain_s, shed=options.max_shed, lag_ms=options.max_lag_ms
         )
@@ -125,7 +130,8 @@ class _Trial:
             options.key,
             plan,
             say=lambda load: live.update(progress_of(load, report)),
-            row_s=max(1.0, report.seconds / _ROWS_MAX),
+            row_s=max(1.0, report.seconds * (STEPS_MAX if report.rate_grows else 1) / _ROWS_MAX),
+            connections_max=options.connections,
         )
 
     def drive(self) -> None:
@@ -134,6 +140,7 @@ class _Trial:
             runner.run(self._drive())
         # The event loop leaves its own handler behind.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._ended = time.monotonic()
         self._report.load = self._driver.load
 
     async def _drive(self) -> None:
@@ -149,11 +156,17 @@ class _Trial:
 
     def judge(self) -> None:
         """Wait and judge over a connection of its own, and over another when that is lost: databases are restarted."""
-        ends = time.monotonic() + self._patience_s
+        ends = self._ended + self._patience_s
         while True:
             try:
                 with connect(self._dsn, role="sillok_processor", application="sillok loadtest") as connection:
-                    self._report.verdict = self._judged(connection)
+                    drained_s = self._drained(connection)
+                    verdict = self._judged(connection, drained_s)
+                    # What was counted as clean may have been of batches that were never acknowledged.
+                    while verdict.missing and drained_s is not None and time.monotonic() < ends:
+                        time.sleep(1)
+                        verdict = self._judged(connection, drained_s)
+                    self._report.verdict = verdict
                     return
             except (DatabaseUnavailable, psycopg.OperationalError) as error:
                 if time.monotonic() > ends:
@@ -162,28 +175,41 @@ class _Trial:
                     ) from error
                 time.sleep(1)
 
-    def _judged(self, connection: psycopg.Connection) -> Verdict:
-        report, driver, watch = self._report, self._driver, self._watch
-        since = report.started_at - _CLOCKS_APART
-        expected = expected_clean(self._plan, driver.acknowledged)
-
-        def counted() -> int:
-            self._live.update(f"{watch.clean:,} of {expected:,} are clean")
-            return watch.clean
-
-        drained_s = None
+    def _drained(self, connection: psycopg.Connection) -> float | None:
+        """Wait for the tables, until patience or a person ends it; return how long that took."""
+        watch, report = self._watch, self._report
         try:
+            expected = expected_clean(self._plan, self._driver.acknowledged)
+
+            def counted() -> int:
+                self._live.update(f"{watch.clean:,} of {expected:,} are clean")
+                return watch.clean
+
             again = report.load.acknowledged_again
-            drained_s = wait_until_clean(connection, self._plan, since, expected, again, self._patience_s, counted)
+            return wait_until_clean(
+                connection, self._plan, self._since, expected, again, self._patience_s, counted, self._ended
+            )
         except KeyboardInterrupt:
+            # From here on it takes seconds, and a second one ends it.
             self._live.console.print("The waiting is over: the verdict is of what is clean now.")
+            return None
+
+    def _judged(self, connection: psycopg.Connection, drained_s: float | None) -> Verdict:
+        report, acknowledged = self._report, self._driver.acknowledged
         bounds = _TO_BREAK_IT if report.rate_grows else self._bounds
-        verdict = judge(connection, self._plan, report.load, driver.acknowledged, since, drained_s, bounds)
-        verdict.checks.append(_books_balance(connection, watch.source, report.started_at - _MINUTE))
+        verdict = judge(connection, self._plan, report.load, acknowledged, self._since, drained_s, bounds)
+        source = self._watch.source
+        if source is not None or not report.load.acknowledged:
+            verdict.checks.append(_books_balance(connection, source, report.started_at - _MINUTE))
+        else:
+            verdict.checks.append(Check(BOOKS, holds=False, wanted="0 differences", found="nothing was loaded"))
         if report.rate_grows:
-            best = report.highest
+            best, ours = report.highest, any(step.is_limit_ours for step in report.steps)
             found = f"{best.rate:,.0f} events a second" if best else "not even the first step"
             verdict.checks.append(Check(HELD, best is not None, f"at least {report.rate:,.0f}", found))
+            verdict.checks.append(
+                Check(KEPT, not ours, "in every step", "not in every step" if ours else "in every step")
+            )
         return verdict
 
 

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from collector_server.client_address import is_loopback
 from commands.terminal import add_json
 from contract.errors import UsageError
+from loadtest.driver import CONNECTIONS_MAX
 from loadtest.shapes import SHAPES
+
+P99_MS = 1_000.0
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -48,12 +51,13 @@ def _add_load(command: argparse.ArgumentParser) -> None:
     add("--gzip", type=_share, default=0.5, metavar="SHARE", help="batches compressed (0.5)")
     add("--replay", type=Path, metavar="PATH", help="send what was recorded: a spool's folder, or an access log")
     add("--speed", type=_positive, default=1.0, metavar="N", help="replay so many times as fast (1)")
+    add("--connections", type=_connections, default=CONNECTIONS_MAX, metavar="N", help="kept open at most (256)")
     add("--site", default="http://localhost", metavar="URL", help="where the access log's pages are (http://localhost)")
 
 
 def _add_bounds(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group("what is good enough").add_argument
-    add("--p99-ms", type=_positive, metavar="MS", help="answers; of a step 100 unless said")
+    add("--p99-ms", type=_positive, default=P99_MS, metavar="MS", help="answers, from when they were due (1000)")
     add("--drain-s", type=_positive, metavar="S", help="from the last answer until everything is clean")
     add("--max-shed", type=int, default=0, metavar="N", help="events that may be shed (0)")
     add("--max-lag-ms", type=_positive, default=100.0, metavar="MS", help="of the driver itself (100)")
@@ -67,6 +71,10 @@ def checked_host(options: argparse.Namespace) -> str:
         _ = parts.port
     except ValueError as error:
         raise UsageError(f"--url: {error}: write http://HOST:PORT") from error
+    if options.replay and options.shape != "constant":
+        raise UsageError("--replay has a shape of its own: leave out --shape")
+    if options.html and not (options.html.parent.is_dir() and os.access(options.html.parent, os.W_OK)):
+        raise UsageError(f"cannot write {options.html}: choose another place for --html")
     if parts.scheme != "http" or not parts.hostname:
         raise UsageError("--url: write http://HOST:PORT; TLS is the front's, and is not what is measured")
     if not is_local(parts.hostname) and options.i_own_this_server != parts.hostname:
@@ -109,6 +117,12 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: write a number from 0 to 1")
     return share
+
+
+def _connections(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of connections")
+    return int(text)
 
 
 def _batch(text: str) -> int:

@@ -22,7 +22,9 @@ def progress_of(load: Load, report: Report) -> Table:
 def print_report(report: Report, console: Console) -> None:
     """Print a run for people."""
     load, verdict = report.load, report.verdict
-    console.print(f"[bold]Load test[/] {escape(report.run_id)}: {report.shape}, {load.seconds:g} s", highlight=False)
+    console.print(
+        f"[bold]Load test[/] {escape(report.run_id)}: {escape(report.shape)}, {load.seconds:g} s", highlight=False
+    )
     counts = {
         "sent": load.sent,
         "acknowledged": load.acknowledged,
@@ -51,8 +53,9 @@ def print_report(report: Report, console: Console) -> None:
     ]
     _print_table(console, "Verdict", ["claim", "wanted", "found", "holds"], rows)
     if not verdict.is_valid:
-        console.print("[bold red]INVALID: the driver was the limit, not the server.[/]")
-    console.print("[bold green]It took the load.[/]" if report.holds else "[bold red]It did NOT take the load.[/]")
+        console.print("[bold red]INVALID: the driver was the limit, not the server: nothing is known of it.[/]")
+    else:
+        console.print("[bold green]It took the load.[/]" if report.holds else "[bold red]It did NOT take the load.[/]")
 
 
 def _print_steps(report: Report, console: Console) -> None:

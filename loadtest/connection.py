@@ -8,13 +8,17 @@ from typing import Final
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSES: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _HEAD_ENDS: Final = b"\r\n\r\n"
+_INTERIM: Final = 200
 NO_ANSWER: Final = 0
 
 Answered = Callable[["Connection", int, bytes], None]
 
 
 class Connection(asyncio.Protocol):
-    """Sends a request and hands its answer on; status 0 is a connection that ended without one."""
+    """Sends a request and hands its answer on; status 0 is a connection that ended without one.
+
+    An answer must say its length: the collector's do, and what does not is not the collector's.
+    """
 
     def __init__(self, answered: Answered) -> None:
         self._answered = answered
@@ -48,14 +52,22 @@ class Connection(asyncio.Protocol):
         head = received.find(_HEAD_ENDS)
         if head < 0:
             return
+        status = int(received[9:12]) if received[9:12].isdigit() else NO_ANSWER
+        if NO_ANSWER < status < _INTERIM:
+            self._received = b""
+            self.data_received(received[head + 4 :])
+            return
         found = _LENGTH.search(received, 0, head + 2)
-        ends = head + 4 + (int(found.group(1)) if found else 0)
+        if status == NO_ANSWER or found is None:
+            self.close()
+            return
+        ends = head + 4 + int(found.group(1))
         if len(received) < ends:
             return
         self._received = b""
-        if _CLOSES.search(received, 0, head + 2):
+        if len(received) > ends or _CLOSES.search(received, 0, head + 2):
             self.close()
-        self._finish(int(received[9:12]), received[head + 4 : ends])
+        self._finish(status, received[head + 4 : ends])
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Say that no answer will come."""

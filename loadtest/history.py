@@ -13,8 +13,9 @@ from sqlite_utils.db import NotFoundError
 from contract.errors import FolderNotWritable
 
 _TABLE: Final = "runs"
+_FORMAT: Final = 1
 # Runs that differ in one of these are not alike.
-LIKE: Final = ("url", "shape", "rate", "seconds", "batch_events", "machine")
+LIKE: Final = ("url", "shape", "rate", "seconds", "batch_events", "mix", "machine")
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,7 @@ class Run(Struct, frozen=True, kw_only=True):
     rate: float
     seconds: float
     batch_events: int
+    mix: str
     machine: str
     holds: bool
     sent: int
@@ -49,7 +51,7 @@ class History:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite_utils.Database(path)
-            self._database.table_names()
+            self._database.execute(f"pragma user_version = {_FORMAT}")  # or it is no file that can be written
         except (OSError, sqlite3.Error) as error:
             raise FolderNotWritable(
                 f"cannot keep the history of runs in {path}: {error}; name another --history"
@@ -59,7 +61,10 @@ class History:
         """Keep a run; the same run id again replaces it."""
         row: dict[str, Any] = {name: getattr(run, name) for name in run.__struct_fields__}
         row["started_at"] = run.started_at.isoformat()
-        self._database.table(_TABLE).upsert(row, pk="run_id", alter=True)
+        try:
+            self._database.table(_TABLE).upsert(row, pk="run_id", alter=True)
+        except sqlite3.Error as error:
+            raise FolderNotWritable(f"this run is not in the history: {error}") from error
 
     def like(self, run: Run, *, most: int = 10) -> list[Run]:
         """Return the last runs before this one that differ from it in none of `LIKE`, oldest first."""

@@ -2,7 +2,7 @@
 
 Ids tell a run's events from all others, and each event's number from its id:
 
-    unix_ms 48 | version 4 | run 12 | variant 2 | run 14 | event's number 48
+    unix_ms 48 | 4 bits of version (7) | run 12 | variant 2 | run 14 | event's number 48
 
 Every batch is one visitor's, and four batches in a row are one visitor. By shares of the mix a batch is sent twice,
 is late by days, or has one event that the collector must refuse; which batches these are follows from the seed.
@@ -55,10 +55,12 @@ class Batches(ABC):
 
     def __init__(self, seed: int, run_id: str, start_ms: int, mix: Mix) -> None:
         self.run_id = run_id
-        self._seed = seed
+        # Hashed, or neighbouring seeds would make the same choices, a batch later.
+        self._seed = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest())
         self._start_ms = start_ms
         self._mix = mix
-        mark = hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()
+        # The start too: one id given to two runs must not let the first one's rows stand for the second's.
+        mark = hashlib.blake2b(f"{run_id} {start_ms}".encode(), digest_size=4).hexdigest()
         self._mark = f"-7{mark[:3]}-{0x8000 | int(mark[3:7], 16) & 0x3FFF:04x}-"
         self._client = f"lt-{mark}"
 

@@ -9,6 +9,7 @@ within some seconds are one batch, as an SDK would have sent them.
 import functools
 import gzip
 import hashlib
+import zlib
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ class LogRecording(Recording):
             opened = gzip.open if path.suffix == ".gz" else open
             with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
                 self._batches = sorted(_together(read_requests(lines)), key=lambda batch: batch[-1].time_ms)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise UsageError(f"{path} cannot be read as an access log: {error}") from error
         self._index([(batch[-1].time_ms, len(batch)) for batch in self._batches])
 

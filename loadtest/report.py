@@ -23,6 +23,7 @@ class Report(Struct, kw_only=True):
     seed: int
     batch_events: int
     started_at: datetime
+    mix: str
     machine: str
     load: Load
     verdict: Verdict
@@ -66,6 +67,7 @@ class Report(Struct, kw_only=True):
             rate=self.rate,
             seconds=self.seconds,
             batch_events=self.batch_events,
+            mix=self.mix,
             machine=self.machine,
             holds=self.holds,
             sent=load.sent,

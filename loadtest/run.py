@@ -14,7 +14,6 @@ from loadtest.steps import Step, find_highest
 from loadtest.verdict import Bounds
 from loadtest.watch import Watch
 
-STEP_P99_MS: Final = 100.0
 _DRAIN_S: Final = 60.0
 
 
@@ -36,19 +35,22 @@ async def stepped_run(driver: Driver, watch: Watch, plan: Plan, report: Report, 
         if driver.is_stopped:
             return None
         drained_s = await _drained(driver, watch, bounds.drain_s)
+        if driver.is_stopped:
+            return None
         found = driver.tally.span(begins, driver.now_s())
-        p99_ms = bounds.p99_ms or STEP_P99_MS
-        unanswered = found.sent - found.acknowledged - found.shed
+        unanswered = max(found.failed, found.sent - found.acknowledged - found.shed)
         ours = bounds.lag_ms is not None and found.driver_lag_p99_ms > bounds.lag_ms
         broke = ""
-        if ours:
+        if not found.sent:
+            broke = "nothing was sent"
+        elif ours:
             broke = f"the driver was late itself: {found.driver_lag_p99_ms:.0f} ms"
         elif found.shed:
             broke = f"{found.shed:,} events were shed"
         elif unanswered:
             broke = f"{unanswered:,} events without a good answer"
-        elif found.p99_ms > p99_ms:
-            broke = f"p99 {found.p99_ms:.0f} ms, wanted {p99_ms:g}"
+        elif bounds.p99_ms is not None and found.p99_ms > bounds.p99_ms:
+            broke = f"p99 {found.p99_ms:.0f} ms, wanted {bounds.p99_ms:g}"
         elif bounds.drain_s is not None and (drained_s is None or drained_s > bounds.drain_s):
             broke = f"not clean within {bounds.drain_s:g} s"
         step = Step(

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 _GROWTH: Final = 1.5
-_STEPS_MAX: Final = 16
+STEPS_MAX: Final = 16
 _HALVINGS: Final = 3
 
 
@@ -42,7 +42,7 @@ async def find_highest(first_rate: float, drive: Callable[[float], Awaitable[Ste
     """Drive step after step and return them all; None from `drive` ends the search, as when it is interrupted."""
     steps: list[Step] = []
     rate, low, high = first_rate, 0.0, 0.0
-    while len(steps) < _STEPS_MAX:
+    while len(steps) < STEPS_MAX:
         step = await drive(rate)
         if step is None:
             break

@@ -1,5 +1,6 @@
 """What a driver counts: each event's answer, each answer's time, in all and by slices of the run."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -33,14 +34,20 @@ class Load(Struct):
     sent: int = 0
     acknowledged: int = 0
     """Once each, the refused ones among them."""
+    acknowledged_in_time: int = 0
+    """Of them, those whose answer had come when the sending ended, or a second later."""
     acknowledged_again: int = 0
     """Of batches that had been acknowledged before: they must be duplicates."""
     refused: int = 0
     """By the collector, one by one."""
     refused_unplanned: int = 0
     shed: int = 0
+    failed: int = 0
+    """Refused whole, by another answer than 429 and 503."""
     unanswered: int = 0
     """Without an answer to the end."""
+    connections_busy: int = 0
+    """Requests that found every connection waiting for an answer."""
     requests: int = 0
     tries_without_answer: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
@@ -133,17 +140,21 @@ class Tally:
 
     def failed(self, size: int, due_s: float) -> None:
         """Count a batch that was refused whole."""
+        self.load.failed += size
         self._slice(due_s).row.failed += size
 
-    def took(self, number: int, size: int, due_s: float, now_s: float, accepted: int) -> None:
-        """Count a batch that was acknowledged, with so many of its events accepted."""
+    def took(self, number: int, size: int, due_s: float, now_s: float, accepted: int, *, again: bool) -> None:
+        """Count a batch that was acknowledged, with so many of its events accepted.
+
+        A planned second sending (`again`) never stands for the first: what became of that is known by its own answer.
+        """
         found = self._slice(due_s)
         took_us = _clamped_us(now_s - due_s)
         for latency in (self._latency, found.latency):
             latency.record_value(took_us)
         if number in self.acknowledged:
             self.load.acknowledged_again += accepted
-        else:
+        elif not again:
             self.acknowledged.settle(number)
             self.load.acknowledged += size
             self.owed += accepted
@@ -156,7 +167,7 @@ class Tally:
 
     def span(self, from_s: float, until_s: float) -> Span:
         """Return a part of the run, in whole slices."""
-        found = [part for part in self._slices if from_s <= part.row.from_s < until_s]
+        found = self._slices[round(from_s / self.row_s) : math.ceil(until_s / self.row_s)]
         latency, lag = _histogram(_DIGITS_OF_ROW), _histogram(_DIGITS_OF_ROW)
         for part in found:
             latency.add(part.latency)
@@ -171,23 +182,26 @@ class Tally:
             driver_lag_p99_ms=_ms(lag, 99),
         )
 
-    def summarise(self, seconds: float) -> Load:
-        """Bring the figures of the load up to date, and return it."""
+    def summarise(self, sending_s: float, answered_s: float) -> Load:
+        """Bring the figures of the whole up to date, and return it: after so long a sending, and with its answers."""
         load = self.load
-        load.seconds = round(seconds, 3)
-        load.wanted_rate = round(load.sent / seconds, 1) if seconds else 0.0
-        load.achieved_rate = round(load.acknowledged / seconds, 1) if seconds else 0.0
-        load.unanswered = load.sent - load.acknowledged - load.shed - sum(part.row.failed for part in self._slices)
+        load.seconds = round(sending_s, 3)
+        load.wanted_rate = round(load.sent / sending_s, 1) if sending_s else 0.0
+        load.achieved_rate = round(load.acknowledged / answered_s, 1) if answered_s else 0.0
+        load.unanswered = load.sent - load.acknowledged - load.shed - load.failed
         load.statuses = {str(status) if status else "none": count for status, count in self._statuses.items()}
         for name, percentile in (("p50_ms", 50), ("p90_ms", 90), ("p99_ms", 99), ("p999_ms", 99.9)):
             setattr(load, name, _ms(self._latency, percentile))
         load.max_ms = self._latency.get_max_value() / 1000
         load.driver_lag_p99_ms = _ms(self._lag, 99)
+        return load
+
+    def summarise_rows(self) -> None:
+        """Bring the slices up to date; too much work to be done while the load runs."""
         for part in self._slices:
             part.row.p50_ms, part.row.p99_ms = _ms(part.latency, 50), _ms(part.latency, 99)
             part.row.max_ms = part.latency.get_max_value() / 1000
-        load.rows = [part.row for part in self._slices]
-        return load
+        self.load.rows = [part.row for part in self._slices]
 
     def _slice(self, due_s: float) -> _Slice:
         index = int(due_s / self.row_s)

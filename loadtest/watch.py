@@ -102,7 +102,7 @@ class Watch:
 def lags(samples: list[Sample]) -> list[tuple[float, float]]:
     """Return for each sample how many seconds later as many events were clean as had been acknowledged then.
 
-    What never became clean has no lag, and is missing.
+    What was not clean at the last look took at least until then, and is given that.
     """
     found: list[tuple[float, float]] = []
     later = 0
@@ -110,7 +110,6 @@ def lags(samples: list[Sample]) -> list[tuple[float, float]]:
         later = max(later, number)
         while later < len(samples) and samples[later].clean < sample.acknowledged:
             later += 1
-        if later == len(samples):
-            break
-        found.append((sample.at_s, round(samples[later].at_s - sample.at_s, 2)))
+        until = samples[min(later, len(samples) - 1)]
+        found.append((sample.at_s, round(until.at_s - sample.at_s, 2)))
     return found

@@ -1,5 +1,7 @@
 """The embedded PostgreSQL: version 18 from a wheel, listening on a socket in the data folder only."""
 
+import subprocess
+import time
 import warnings
 from pathlib import Path
 from typing import Final
@@ -10,6 +12,7 @@ from contract.errors import DatabaseUnavailable, FolderNotWritable
 
 log: Final = structlog.get_logger()
 
+_RECOVERY_S: Final = 1800.0
 # Enough for one machine's demo, QA and small installations; a larger one has a PostgreSQL of its own.
 _SETTINGS: Final = """
 # Written by Sillok when the folder was made; edit freely.
@@ -52,10 +55,25 @@ class EmbeddedPostgres:
                 if first_time:
                     with (self._folder / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
                         conf.write(_SETTINGS)
-                self._server.ensure_postgres_running()
+                self._run()
         except Exception as error:
             raise DatabaseUnavailable(f"the embedded PostgreSQL did not start: see {self._folder / 'log'}") from error
         return str(self._server.get_uri())
+
+    def _run(self) -> None:
+        """Start it, and wait: after a crash under load PostgreSQL may read its log for minutes first."""
+        ends = time.monotonic() + _RECOVERY_S
+        while True:
+            try:
+                self._server.ensure_postgres_running()
+            except (subprocess.SubprocessError, AssertionError):
+                # The library waits ten seconds; "not ready" is an assertion of its own.
+                if running_dsn(self._folder) is None or time.monotonic() > ends:
+                    raise
+                log.info("database_recovering", log=str(self._folder / "log"))
+                time.sleep(1)
+            else:
+                return
 
     def stop(self) -> None:
         """Stop the server and wait until it is down."""

@@ -18,7 +18,7 @@ from loadtest.watch import Sample
 def render_run(report: Report) -> str:
     """Return the whole page as the text of one file."""
     result = "taken" if report.holds else "not taken" if report.verdict.is_valid else "invalid"
-    started = f"{report.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S}"
+    started = f"{report.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST"
     course = fill(
         T["steps are" if report.rate_grows else "load is"],
         report.shape,
@@ -31,7 +31,7 @@ def render_run(report: Report) -> str:
         span=f"{report.run_id} {started}",
         badge=T[result],
         mark="good" if report.holds else "bad",
-        says=T[f"{result} says"],
+        says=T["steps taken says" if result == "taken" and report.rate_grows else f"{result} says"],
         facts=[
             (T["run"], escape(report.run_id)),
             (T["started"], escape(started)),
@@ -77,7 +77,7 @@ def _steps(report: Report) -> str:
             "—" if step.drained_s is None else f"{step.drained_s:g}",
             f'<span class="good">{both(T["held"])}</span>'
             if step.holds
-            else f'<span class="bad">{both(T["fails"])}</span> {both(phrase(step.broke))}',
+            else f'<span class="bad">{both(T["not held"])}</span> {both(phrase(step.broke))}',
         ]
         for step in report.steps
     ]

@@ -30,6 +30,7 @@ def report(*, spoiled: bool = False, with_steps: bool = False) -> Report:
     load = Load(
         batches=500,
         sent=5_000,
+        acknowledged_in_time=4_321 if spoiled else 5_000,
         acknowledged=4_321 if spoiled else 5_000,
         refused=7,
         shed=600 if spoiled else 0,
@@ -57,6 +58,7 @@ def report(*, spoiled: bool = False, with_steps: bool = False) -> Report:
         seed=1,
         batch_events=10,
         started_at=STARTED,
+        mix="x",
         machine="qa",
         load=load,
         verdict=verdict,
@@ -85,7 +87,7 @@ def test_a_page_stands_alone_in_both_languages(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_korean_reader_needs_no_english(name: str) -> None:
     seen = words(render_run(EVERY[name]), "ko")
-    known = r"http\S+|Sillok|SDK|CPU|MiB|ms|is_test|p\d+|test|constant|step|morning|a = b|qa|k|s"
+    known = r"http\S+|Sillok|SDK|CPU|MiB|ms|is_test|p\d+|test|constant|step|morning|KST|a = b|qa|k|s"
     assert re.findall(rf"\b(?!(?:{known})\b)[A-Za-z]{{2,}}", re.sub(r"http\S+|a = b", "", seen)) == []
 
 
