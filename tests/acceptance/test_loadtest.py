@@ -138,7 +138,7 @@ def test_a_collector_that_is_killed_under_load_loses_nothing_it_acknowledged(
     report = json.loads(said)
     assert report["load"]["tries_without_answer"] > 0
     failed = {check["name"] for check in report["verdict"]["checks"] if not check["holds"]}
-    assert failed <= {"the load was taken in time"}, said + errors
+    assert failed <= {"the load was taken in time", "answers are quick"}, said + errors
     assert status == bool(failed)
 
 
