@@ -16,7 +16,9 @@ def write_settings(road: Road, folder: Path, more: str = "") -> Path:
     return path
 
 
-def sillok(settings: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def sillok(settings: Path, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     command = [sys.executable, "-m", "sillok", *arguments, "--config", str(settings)]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=clean_environment(), capture_output=True, text=True, timeout=timeout_s, check=False
+    )

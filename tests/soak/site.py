@@ -23,6 +23,8 @@ from tests.soak.cable import ROOT, Cable
 
 SOURCE: Final = "soak"
 _NODES: Final = 2
+# The books of ten million events are minutes of work.
+_ANSWER_S: Final = 1800.0
 _WORKERS: Final = 2
 _DISK_BYTES: Final = 4 << 30
 
@@ -162,7 +164,7 @@ class Site:
         return dict(self._ask("reconcile", "--json", *times))
 
     def _ask(self, *words: str) -> Any:
-        done = sillok(self._settings, *words)
+        done = sillok(self._settings, *words, timeout_s=_ANSWER_S)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
