@@ -215,7 +215,7 @@ def test_a_driver_that_is_late_itself_calls_the_run_invalid(installation: Instal
             time.sleep(0.02)
             return super().batch(number, offset_ms)
 
-    plan = Slow(1, "slow", int(time.time() * 1000), 10, MIX)
+    plan = Slow(1, "slow", int(time.time() * 1000), 10, Mix(duplicates=0, malformed=0))
     driver = Driver(url(installation), "qa", plan, say=lambda _: None)
     asyncio.run(scheduled_run(driver, Shape("constant", 1_000, 2).due(10)))
     load = driver.load

@@ -154,8 +154,12 @@ def test_a_batch_that_cannot_be_made_ends_the_run() -> None:
         def batch(self, number: int, offset_ms: int):  # noqa: ARG002
             raise LookupError("the recording is gone")
 
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
     async def run() -> None:
-        server = await asyncio.start_server(lambda _reader, writer: writer.drain(), "127.0.0.1", 0)
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         driver = Driver(url, "key", Broken(1, "run", 0, 10), say=lambda _: None)
         try:
@@ -163,6 +167,7 @@ def test_a_batch_that_cannot_be_made_ends_the_run() -> None:
         finally:
             driver.close()
             server.close()
+            await asyncio.sleep(0.1)
 
     with pytest.raises(LookupError, match="the recording is gone"):
         asyncio.run(run())

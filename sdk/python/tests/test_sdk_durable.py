@@ -47,8 +47,9 @@ def heir(collector, folder):
     client = Client(collector.url, "k", folder=folder, flush_interval_ms=20)
     client.exit()
     assert client.flush(10_000)
-    deadline = time.monotonic() + 10
-    while len(left(folder)) > 1 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 30
+    while len(left(folder)) > 1:
+        assert time.monotonic() < deadline, f"{left(folder)} are left"
         time.sleep(0.02)
     return client
 
