@@ -137,8 +137,9 @@ class Journal:
         tail = self._tail
         place = tail % self._ring
         rest = self._ring - place
-        # An empty ring begins again at its first page, which is in memory already.
-        if whole > rest or (place and tail == self._head):
+        # An empty ring begins again at its first page, which is in memory already; not when what it held there is
+        # less than this record, for then the rest and the record would be more than the ring.
+        if whole > rest or (place >= whole and tail == self._head):
             # Positions are multiples of 8, so that there is always room to say so.
             if tail + rest + whole - self._head > self._ring:
                 return False

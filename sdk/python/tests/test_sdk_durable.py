@@ -335,3 +335,14 @@ def test_the_layout_is_what_the_module_says(folder):
     assert data[4096:4120].hex() == "0300000047576b3007000000000000006162630000000000"
     assert len(data) == 8_192
     journal.close()
+
+
+def test_an_empty_ring_has_room_however_little_it_held(folder):
+    """It begins again at its start, but not when a record is larger than all that was there before."""
+    journal = Journal.create(str(folder), "a", 5_000, b"{}")
+    for seq, size in enumerate((1, 40, 700, 8, 2_000, 300, 1, 2_400, 1_200, 1, 2_400), 1):
+        assert journal.holds(size)
+        assert journal.append(seq, b"x" * size), f"no room for {size} bytes in an empty ring"
+        assert [record.seq for record in journal.read(journal.head)] == [seq]
+        journal.settle(journal.tail, seq, {})
+    journal.close(is_done=True)
