@@ -211,7 +211,11 @@ class Driver:
             return
         finally:
             self._opening -= 1
-        self._take_up(connection)
+        try:
+            self._take_up(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def _take_up(self, connection: Connection) -> None:
         if self._waiting:
