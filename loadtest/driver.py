@@ -103,15 +103,16 @@ class Driver:
 
     async def run(self, schedule: Iterable[float], patience_s: float = 30.0) -> Load:
         """Keep a schedule (seconds from now) to its end, then wait for the last answers."""
-        # A first leg begins at nought, so that the same plan makes the same bytes.
-        began = said = self.now_s() if self._began is not None else 0.0
+        began = said = self.now_s()
+        # By the schedule alone in a first leg, whoever asked for the time before: the same plan makes the same bytes.
+        plan_s = began if self.load.batches else 0.0
         moments = iter(schedule)
         upcoming = next(moments, None)
         while upcoming is not None and not self.is_stopped:
             now = self.now_s()
             burst = 0
             while upcoming is not None and began + upcoming <= now and burst < _BURST:
-                self._begin(began + upcoming, now)
+                self._begin(began + upcoming, now, round((plan_s + upcoming) * 1000))
                 upcoming = next(moments, None)
                 now = self.now_s()
                 burst += 1
@@ -158,10 +159,10 @@ class Driver:
         for connection in [*self._free, *self._busy]:
             connection.close()
 
-    def _begin(self, due_s: float, now_s: float) -> None:
+    def _begin(self, due_s: float, now_s: float, offset_ms: int) -> None:
         number = self.load.batches
         self.tally.begin(self._plan.size(number), due_s, now_s - due_s)
-        request = _Request(number, round(due_s * 1000), due_s, again=False)
+        request = _Request(number, offset_ms, due_s, again=False)
         self._submit(request)
         if self._plan.is_twice(number):
             later = msgspec.structs.replace(request, due_s=due_s + _TWICE_AFTER_S, again=True)

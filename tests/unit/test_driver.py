@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from loadtest.driver import Driver
-from loadtest.plan import Mix, Plan
+from loadtest.plan import Batch, Mix, Plan
 from loadtest.probe import probe
 from loadtest.shapes import Shape
 from loadtest.tally import Load
@@ -156,6 +156,30 @@ def test_a_second_sending_never_stands_for_the_first() -> None:
     load = driven(how, twice=1.0)
     assert load.requests == 50
     assert (load.shed, load.acknowledged, load.acknowledged_again, load.unanswered) == (250, 0, 0, 0)
+
+
+def test_what_is_sent_follows_from_the_schedule_and_not_from_the_clock() -> None:
+    """Somebody may have asked for the time of the run before it began, as the watch does."""
+    made: list[tuple[int, int]] = []
+
+    class Noting(Plan):
+        def batch(self, number: int, offset_ms: int) -> Batch:
+            made.append((number, offset_ms))
+            return super().batch(number, offset_ms)
+
+    async def run() -> None:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        driver = Driver(url, "key", Noting(1, "run", 0, 10), say=lambda _: None)
+        driver.now_s()
+        await asyncio.sleep(0.05)
+        await driver.run([0.0, 0.1, 0.25], patience_s=0.1)
+        driver.close()
+        server.close()
+        await handlers_end()
+
+    asyncio.run(run())
+    assert set(made) == {(0, 0), (1, 100), (2, 250)}
 
 
 def test_a_batch_that_cannot_be_made_ends_the_run() -> None:
