@@ -153,13 +153,14 @@ class SlotFolder:
         self.files.sync_folder(self.path)
 
     def _check_contents(self, segment: int, sha256: bytes) -> None:
-        path = self.segment_path(segment)
-        if not path.exists():
+        try:
+            data = self.files.read(self.segment_path(segment))
+        except FileNotFoundError:  # released before, perhaps by a second loader just now
             archived = self.archived(segment)
             if archived is None or _revision_of(archived.name):
                 return  # long gone, or rewritten since without what was erased
-            path = archived
-        if hashlib.sha256(self.files.read(path)).digest() != sha256:
+            data = self.files.read(archived)
+        if hashlib.sha256(data).digest() != sha256:
             name = SegmentId(self.spool_id, self.slot, segment)
             raise SegmentChanged(f"segment {name} has other contents than were loaded: keep the file and find out why")
 

@@ -1,11 +1,13 @@
 """The spool's folder: one id for ever, numbers used once, names that move durably."""
 
+import hashlib
 import threading
+from contextlib import nullcontext
 from uuid import UUID
 
 import pytest
 
-from contract.errors import FolderNotWritable, SpoolFormatError
+from contract.errors import FolderNotWritable, SegmentChanged, SpoolFormatError
 from storage.spool.files import OsFiles, lock_file
 from storage.spool.folder import OPEN, SEALED, SegmentId, SpoolFolder
 from tests.fakes import FakeFiles
@@ -143,6 +145,24 @@ def test_releasing_twice_is_harmless(slot):
     make(slot, 1)
     slot.release(1)
     slot.release(1)
+    assert slot.segments(SEALED, slot.archive) == [1]
+
+
+class _Outrun(OsFiles):
+    """A second loader releases the segment just before the first looks at it."""
+
+    def read(self, path):
+        SpoolFolder(path.parents[1]).slot(0).release(1)
+        return super().read(path)
+
+
+@pytest.mark.parametrize("data", [b"x", b"y"])
+def test_of_two_loaders_the_slower_finds_it_released(slot, data):
+    """What it holds against its own is then in the archive."""
+    make(slot, 1)
+    slot.files = _Outrun()
+    with nullcontext() if data == b"x" else pytest.raises(SegmentChanged):
+        slot.release(1, hashlib.sha256(data).digest())
     assert slot.segments(SEALED, slot.archive) == [1]
 
 
