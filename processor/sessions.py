@@ -7,22 +7,22 @@ Always true:
 - A row that would say the same is not written again.
 """
 
-from typing import Any
-
 import psycopg
 
+from processor.joins import by_probe
 from storage.postgres import read_sql
 
 
-def derive(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
-    """Collect the batch's events that need a derived session, with the earlier ones it may change."""
-    connection.execute(read_sql("processor.sql", "derive_sessions.sql"), batch)
+def collect_earlier(connection: psycopg.Connection) -> None:
+    """Add to the batch's events that need a derived session the earlier ones they may change."""
+    connection.execute(read_sql("processor.sql", "collect_earlier.sql"))
 
 
-def rewrite_touched(connection: psycopg.Connection, batch: dict[str, Any]) -> None:
+def rewrite_touched(connection: psycopg.Connection) -> None:
     """Move earlier events whose derived session changed, and write every session the run touched."""
-    for name in ("move_derived.sql", "touched_sessions.sql"):
-        connection.execute(read_sql("processor.sql", name), batch)
+    with by_probe(connection):
+        connection.execute(read_sql("processor.sql", "move_derived.sql"))
+    connection.execute(read_sql("processor.sql", "touched_sessions.sql"))
     rewrite(connection)
 
 
@@ -31,6 +31,7 @@ def rewrite(connection: psycopg.Connection) -> None:
     connection.execute("analyze batch_sessions")
     first, last = connection.execute("select min(first_date), max(last_date) from batch_sessions").fetchone() or (0, 0)
     span = {"first_date": first, "last_date": last}
-    connection.execute(read_sql("processor.sql", "collect_pages.sql"), span)
-    for name in ("drop_emptied.sql", "write_sessions.sql", "write_page_views.sql"):
+    for name in ("collect_pages.sql", "drop_emptied.sql", "write_sessions.sql"):
         connection.execute(read_sql("processor.sql", name), span)
+    with by_probe(connection):
+        connection.execute(read_sql("processor.sql", "write_page_views.sql"), span)

@@ -1,6 +1,8 @@
 -- The processor's workspace: memory for sorts of a whole batch, and temporary tables, made once per session,
 -- empty at every commit.
 set work_mem = '64MB';
+-- What a batch costs is its rows, not its expressions: compiling these would take longer than the batch.
+set jit = off;
 -- The batch's distinct values with what was read out of them; a key stands with those the dictionaries are to keep.
 -- `full_` is what the event says of its campaign, else what its URL says.
 create temporary table if not exists batch_urls (
@@ -36,7 +38,7 @@ create temporary table if not exists batch_written (
 ) on commit delete rows;
 -- The sessions that are written again, with the days their events lie on; `is_known` when they have been written before.
 create temporary table if not exists batch_sessions (
-    session_no integer not null, source text not null, session_id text not null, visitor_id text,
+    session_no integer primary key, source text not null, session_id text not null, visitor_id text,
     first_date date not null, last_date date not null, is_known boolean not null
 ) on commit delete rows;
 -- Their page views, and what instances did before their first; `nth` is the first event's place in the session, `tid` its

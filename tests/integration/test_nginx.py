@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import free_port
-from tests.integration.conftest import Answer, Collector, batch, running
+from tests.integration.conftest import Answer, Collector, batch, eventually, running
 from tests.integration.test_tls import Certificates
 from tests.nginx import PROGRAM, nginx
 
@@ -48,6 +48,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         nginx(folder, port, [roomy.port, full.port], pair),
     ):
         roomy.wait_until_ready()
+        eventually(lambda: "disk" in full.admin("/readyz")[1])
         yield Front(port, roomy, full)
 
 

@@ -1,31 +1,17 @@
--- Collects the events whose session is to be derived: the batch's own without an SDK session, and those of
--- the same visitors' derived sessions which they may change. A cut depends on what came before it alone, so
--- these are the sessions around the batch's events and all that follow them without 30 minutes of silence;
--- of what came before the first of them only two facts matter, and these are carried in.
+-- Collects the earlier events whose derived session the batch may change: those of the same visitors. A cut depends on
+-- what came before it alone, so these are the sessions around the batch's events and all that follow them without 30
+-- minutes of silence; of what came before the first of them only two facts matter, and these are carried in.
 -- Grain: one row per event.
--- Reads: batch_timed, batch_repeats, clean.sessions, clean.events, ops.visitor_keys.   Writes: batch_derived.
+-- Reads: batch_derived, clean.sessions, clean.events.   Writes: batch_derived.
 -- Safe to repeat: yes; what it derives depends on the events alone, not on the order of their arrival.
 insert into batch_derived (
     source, visitor_id, event_id, event_time, customer_id, is_new, old_session_id, event_date,
     carried_start, carried_customer_id
 )
-with recursive fresh as (
-    select t.source, t.event_id, t.event_time, t.customer_id, t.event_date,
-        coalesce(
-            t.anonymous_id,
-            -- Without an id the visitor is a keyed hash of source, address and user agent, good for a day.
-            left(encode(sha256(k.key || convert_to(t.source || E'\n' || coalesce(host(t.ip), '') || E'\n'
-                || coalesce(t.user_agent, ''), 'UTF8')), 'hex'), 32)
-        ) as visitor_id
-    from batch_timed t
-    left join ops.visitor_keys k on k.day = t.event_date
-    where t.load_id = any(%(load_ids)s) and t.received_at between %(received_from)s and %(received_until)s
-        and t.session_id is null
-        and not exists (select from batch_repeats b where b.part = t.part and b.tid = t.tid)
-), reach as (
+with recursive reach as (
     select source, visitor_id, min(event_time) - interval '30 minutes' as reach_from,
         max(event_time) + interval '30 minutes' as reach_until
-    from fresh
+    from batch_derived
     group by source, visitor_id
 ), near as (
     select s.source, s.visitor_id, s.session_id, s.started_at, s.ended_at, s.customer_id
@@ -75,11 +61,14 @@ with recursive fresh as (
     from bounded
     group by source, visitor_id
 )
-select source, visitor_id, event_id, event_time, customer_id, true, null, event_date, null, null from fresh
-union all
-select n.source, n.visitor_id, e.event_id, e.event_time, e.customer_id, false, e.session_id, e.event_date,
+select n.source, n.visitor_id, e.event_id, e.event_time, e.customer_id, false, n.session_id, e.event_date,
     c.carried_start, c.carried_customer_id
 from near n
-join clean.events e on e.session_id = n.session_id and e.source = n.source
-    and e.event_date between ops.day_of(n.started_at) and ops.day_of(n.ended_at)
 join carried c on c.source = n.source and c.visitor_id = n.visitor_id
+cross join lateral (
+    select e.event_id, e.event_time, e.customer_id, e.event_date
+    from clean.events e
+    where e.session_id = n.session_id and e.source = n.source
+        and e.event_date between ops.day_of(n.started_at) and ops.day_of(n.ended_at)
+    offset 0
+) e
