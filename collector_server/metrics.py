@@ -26,6 +26,8 @@ class Seen(Struct, frozen=True):
     keys_file_ok: bool
     pull: PullCounts | None
     """None where there is no pull listener."""
+    certificate_ends: Mapping[str, float]
+    """When the certificate in force ends, by listener: seconds since the epoch."""
 
 
 class SeenMetrics(Collector):
@@ -43,6 +45,7 @@ class SeenMetrics(Collector):
         yield from _of_spool(self._seen.slots)
         if self._seen.pull is not None:
             yield from _of_pull(self._seen.pull)
+        yield from _of_certificates(self._seen.certificate_ends)
 
 
 def _of_requests(totals: Totals) -> Iterator[Metric]:
@@ -119,6 +122,16 @@ def _of_pull(pull: PullCounts) -> Iterator[Metric]:
                    [], [([], pull.released)])  # fmt: skip
     yield _counter("sillok_pull_sent_bytes", "Bytes of the segments a loader on another machine has read.",
                    [], [([], pull.sent_bytes)])  # fmt: skip
+
+
+def _of_certificates(ends: Mapping[str, float]) -> Iterator[Metric]:
+    now = time.time()
+    yield _gauge(
+        "sillok_certificate_left_seconds",
+        "For how long the certificate in force is still good, by listener; 0 when it is not.",
+        [([listener], max(0.0, end - now)) for listener, end in sorted(ends.items())],
+        ["listener"],
+    )
 
 
 Rows = Iterable[tuple[Sequence[str], float]]

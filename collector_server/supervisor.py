@@ -33,7 +33,7 @@ from collector_server.key_store import KeyStore
 from collector_server.metrics import Seen, render
 from collector_server.port import hold_port, port_error
 from collector_server.settings import CollectorSettings
-from collector_server.tls import check_tls, pull_context, renew_pull
+from collector_server.tls import check_tls, ends_in_force, pull_context, renew_pull
 from collector_server.worker import WorkerOrder
 from contract.errors import PortInUse, SettingsError
 from storage.notify import Notifier
@@ -157,6 +157,7 @@ class Supervisor:
         if serve.pull_port is not None:
             self._pull_context = pull_context(serve)
             self._handout = Handout(serve, self._spool, spool.archive_grace_days)
+        self._certificate_ends = ends_in_force(serve, {})
         self._workers = [
             Worker(WorkerOrder(slot, serve, spool, log_level, self._key_store.records)) for slot in range(serve.workers)
         ]
@@ -201,6 +202,7 @@ class Supervisor:
                 renew_pull(self._pull_context, self._serve)
             except SettingsError as error:
                 log.error("pull_certificate_not_renewed", reason=str(error))
+        self._certificate_ends = ends_in_force(self._serve, self._certificate_ends)
         # Also with the keys of before: the workers look at their certificate again as well.
         for worker in self._workers:
             worker.take_keys(self._key_store.records)
@@ -286,6 +288,7 @@ class Supervisor:
             slots=slots,
             keys_file_ok=self._key_store.ok,
             pull=self._handout.counts if self._handout else None,
+            certificate_ends=self._certificate_ends,
         )
         return web.Response(body=render(seen), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

@@ -4,8 +4,9 @@ What would fail at the first handshake is refused before anything listens: a fil
 is no certificate, does not belong to its key, or has expired.
 """
 
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -103,7 +104,38 @@ def expiry(certificate: str, key: str) -> float | None:
 
     Raises SettingsError when the files cannot be used, or the certificate is out of its time already.
     """
-    found = _check_times(_server_context(certificate, key, "tls"), certificate)
+    return _end_of(_check_times(_server_context(certificate, key, "tls"), certificate))
+
+
+def certificates(settings: CollectorSettings) -> Iterator[tuple[str, str, str]]:
+    """Yield listener (`ingest`, `pull`), certificate and key, of those that have one."""
+    for listener, certificate, key in (
+        ("ingest", settings.tls_certificate, settings.tls_key),
+        ("pull", settings.pull_tls_certificate, settings.pull_tls_key),
+    ):
+        if certificate and key:
+            yield listener, certificate, key
+
+
+def ends_in_force(settings: CollectorSettings, before: Mapping[str, float]) -> dict[str, float]:
+    """Return when the certificate of each listener ends that is in force once these files were read.
+
+    Seconds since the epoch; 0 for one that is out of its time, or whose dates cannot be read. Files of no use are not
+    taken: what was in force `before` stays.
+    """
+    ends = dict(before)
+    for listener, certificate, key in certificates(settings):
+        try:
+            context = _server_context(certificate, key, "tls")
+        except SettingsError:
+            continue
+        ends[listener] = 0.0
+        with contextlib.suppress(SettingsError):
+            ends[listener] = _end_of(_check_times(context, certificate)) or 0.0
+    return ends
+
+
+def _end_of(found: Mapping[str, object] | None) -> float | None:
     ends = (found or {}).get("notAfter")
     return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from collector_server.tls import expiry
+from collector_server.tls import certificates, expiry
 from commands.doctor_database import CLOCK_S_MAX, Finding
 from commands.key_log import log_path, read_actions, unlogged
 from commands.settings import Settings
@@ -32,13 +32,9 @@ def examine_machine(settings: Settings, config: str | None) -> Iterator[tuple[st
     yield "settings", lambda: _settings(config)
     yield "clock", _clock
     yield "file system", lambda: _file_system(settings.spool_folder())
-    serve = settings.serve
-    for name, certificate, key in (
-        ("certificate", serve.tls_certificate, serve.tls_key),
-        ("pull certificate", serve.pull_tls_certificate, serve.pull_tls_key),
-    ):
-        if certificate and key:
-            yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
+    for listener, certificate, key in certificates(settings.serve):
+        name = f"{listener} certificate"
+        yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
     if secrets := dict(_secrets(settings)):
         yield "secrets", lambda: _readable(secrets)
     yield "key log", lambda: _key_log(settings)

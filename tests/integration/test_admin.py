@@ -29,6 +29,7 @@ METRICS = {
     ("sillok_worker_restarts", "counter"),
     ("sillok_workers_ready", "gauge"),
     ("sillok_keys_file_ok", "gauge"),
+    ("sillok_certificate_left_seconds", "gauge"),
     ("sillok_retiring_key_requests", "counter"),
     ("sillok_queued_bytes", "gauge"),
     ("sillok_in_flight_bytes", "gauge"),

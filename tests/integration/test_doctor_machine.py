@@ -122,8 +122,8 @@ def test_a_certificate_that_ends_soon_is_said(tmp_path: Path, days: int, advice:
     end = f"{datetime.now(UTC) + timedelta(days=days, hours=1):%Y%m%d%H%M%SZ}"
     certificate, key = Certificates(tmp_path).make("page", end=end)
     settings = f'[serve]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n'
-    assert found(tmp_path, settings)["certificate"] == Finding(
-        "certificate", f"{certificate} is good for {days} more days", advice
+    assert found(tmp_path, settings)["ingest certificate"] == Finding(
+        "ingest certificate", f"{certificate} is good for {days} more days", advice
     )
 
 

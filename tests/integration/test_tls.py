@@ -6,12 +6,13 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from collector_server.settings import CollectorSettings
-from collector_server.tls import check_tls, pull_context, tls_context
+from collector_server.tls import check_tls, ends_in_force, pull_context, tls_context
 from contract.errors import SettingsError
 from tests.integration.conftest import PATIENCE_S, Collector, batch, eventually, running
 
@@ -133,21 +134,38 @@ def test_a_handshake_that_never_comes_holds_nobody_up(collector: Collector, pair
             connection.close()
 
 
+def left_days(collector: Collector) -> float:
+    """Return for how many days the certificate in force is good, as Prometheus is told."""
+    (line,) = (line for line in collector.admin("/metrics")[1].splitlines()
+               if line.startswith('sillok_certificate_left_seconds{listener="ingest"}'))  # fmt: skip
+    return float(line.split()[1]) / 86400
+
+
 def test_a_renewed_certificate_is_shown_after_sighup_and_a_broken_one_is_not(
     collector: Collector, certificates: Certificates, pair: tuple[Path, Path]
 ):
-    first = pair[0].read_text(encoding="ascii")
-    second = certificates.make("second")
+    first, of_first = pair[0].read_text(encoding="ascii"), left_days(collector)
+    assert of_first > 20_000
+    second = certificates.make("second", end=f"{datetime.now(UTC) + timedelta(days=10):%Y%m%d%H%M%SZ}")
     second[0].replace(pair[0])  # half of the change: it does not belong to the key
     collector.reload()
     eventually(lambda: len(collector.logged("certificate_not_renewed")) == 2)
     assert {shown(collector) for _ in range(10)} == {first}
+    assert left_days(collector) == pytest.approx(of_first, abs=0.01)
 
     second[1].replace(pair[1])
     collector.reload()
     eventually(lambda: len(collector.logged("certificate_loaded")) == 2)
     assert {shown(collector) for _ in range(10)} == {pair[0].read_text(encoding="ascii")}
+    assert left_days(collector) == pytest.approx(10, abs=0.01)
     assert post(collector, pair[0]) == 200
+
+
+def test_a_certificate_that_is_over_has_nothing_left(certificates: Certificates):
+    """The alarm must not fall silent when what it warned of has come true."""
+    expired, good = certificates.make("old", end="20210101000000Z"), certificates.make("page")
+    assert ends_in_force(settings(*good), {"pull": 7.0})["pull"] == 7.0
+    assert ends_in_force(settings(*expired), ends_in_force(settings(*good), {})) == {"ingest": 0.0}
 
 
 # What is refused before anything starts
