@@ -1,8 +1,8 @@
 """Which joins the planner may choose, where the statement knows better than its estimates.
 
-The rows of a batch are the newest, beyond every histogram: PostgreSQL takes them for one row. And it believes that to
-read a day whole is cheaper than some thousand probes of its partitions. Either mistake costs seconds a batch, and the
-second more with every event of the day.
+The rows of a batch are the newest, beyond every histogram: PostgreSQL takes them for one row, and seven equal texts for
+one too. And it believes that to read a day whole is cheaper than some thousand probes of its partitions. Either mistake
+costs seconds a batch, and the second more with every event of the day.
 """
 
 import contextlib

@@ -15,6 +15,7 @@ from collector_server.settings import CollectorSettings
 from collector_server.tls import check_tls, ends_in_force, pull_context, tls_context
 from contract.errors import SettingsError
 from tests.integration.conftest import PATIENCE_S, Collector, batch, eventually, running
+from tests.integration.test_admin import metrics
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed to make certificates")
 
@@ -136,9 +137,7 @@ def test_a_handshake_that_never_comes_holds_nobody_up(collector: Collector, pair
 
 def left_days(collector: Collector) -> float:
     """Return for how many days the certificate in force is good, as Prometheus is told."""
-    (line,) = (line for line in collector.admin("/metrics")[1].splitlines()
-               if line.startswith('sillok_certificate_left_seconds{listener="ingest"}'))  # fmt: skip
-    return float(line.split()[1]) / 86400
+    return metrics(collector)["sillok_certificate_left_seconds", "ingest"] / 86400
 
 
 def test_a_renewed_certificate_is_shown_after_sighup_and_a_broken_one_is_not(
