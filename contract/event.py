@@ -30,6 +30,12 @@ EventType = Literal[
     "custom",
 ]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
+# What a person does, and so what begins and prolongs a session. `error`, `exit` and `popup` happen to whoever is there,
+# and only belong to it; `custom` is a person's doing where a touch caused it, which an SDK knows, or at least where no
+# server sent it.
+TYPES_OF_DOING: Final[frozenset[EventType]] = frozenset(
+    {"page_view", "click", "checkbox", "tab", "step", "search", "login", "logout"}
+)
 
 Platform = Literal["web", "android", "ios", "server"]
 
