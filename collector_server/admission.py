@@ -10,6 +10,12 @@ from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
 
 RETRY_AFTER_S: Final = 2
+_UNKNOWN: Final = "this write key is not known here: check the key and the server"
+_MISSING: Final = "no write key was sent: name one in `Authorization: Bearer …`, `X-Sillok-Key` or `?key=`"
+_ELSEWHERE: Final = (
+    "this key may not be used from this page's origin (scheme, host and port): `sillok keys make --origin` makes one "
+    "that may, or add it to `origins` in the settings"
+)
 
 
 class Admission:
@@ -30,11 +36,11 @@ class Admission:
         text = header[7:].strip() if header[:7].lower() == "bearer " else headers.get("X-Sillok-Key") or in_query
         key = self._keys.find(text)
         if key is None:
-            raise Refused(Refusal.UNKNOWN_KEY, "this write key is not known here: check the key and the server")
+            raise Refused(Refusal.UNKNOWN_KEY, _UNKNOWN if text else _MISSING)
         if key.loopback_only and not is_from_here(client, headers):
             raise Refused(Refusal.KEY_NOT_ALLOWED_HERE, "this write key works on the server's own machine only")
         if origin is not None and not key.allows_origin(origin):
-            raise Refused(Refusal.ORIGIN_NOT_ALLOWED, "this key may not be used from this origin: see `origins`")
+            raise Refused(Refusal.ORIGIN_NOT_ALLOWED, _ELSEWHERE)
         return key
 
     def charge(self, key: WriteKey, events: int) -> None:

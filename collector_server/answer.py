@@ -9,7 +9,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import json
 
-from collector_server.cors import origin_lines
+from collector_server.cors import READABLE, READABLE_LINES
 from collector_server.refusal import Refusal, Refused
 from storage.spool.frame import Reject
 
@@ -47,13 +47,13 @@ class _Prebuilt(web.StreamResponse):
 def _head(second: int) -> bytes:
     """Return the head of a 200, for one second's `Date`, with a place for the length."""
     date = formatdate(second, usegmt=True).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nDate: " + date + b"\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nDate: " + date + b"\r\n"
+    return head + READABLE_LINES + b"\r\n"
 
 
-def accepted_bytes(body: bytes, origin: str | None = None) -> bytes:
-    """Return a whole 200 that keeps the connection; `origin` is the page's that may read it."""
-    head = _head(int(time.time())) % len(body)
-    return b"%s%s\r\n%s" % (head, b"" if origin is None else origin_lines(origin), body)
+def accepted_bytes(body: bytes) -> bytes:
+    """Return a whole 200 that keeps the connection."""
+    return _head(int(time.time())) % len(body) + body
 
 
 def accepted_body(accepted: int, rejects: list[Reject], receipt: str) -> bytes:
@@ -74,15 +74,17 @@ def accepted_body(accepted: int, rejects: list[Reject], receipt: str) -> bytes:
 
 
 def answer_accepted(request: web.BaseRequest, body: bytes, *, plain: bool) -> web.StreamResponse:
-    """Return the 200; `plain` says that no header will be added and the connection not closed."""
+    """Return the 200; `plain` says that the connection will not be closed."""
     if plain and request.version == HttpVersion11 and request.keep_alive:
         return _Prebuilt(body)
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(body=body, content_type="application/json", headers=READABLE)
 
 
 def answer_refused(refused: Refused) -> web.Response:
     """Return the answer that says why."""
-    response = web.Response(status=refused.refusal.status, body=refused.body(), content_type="application/json")
+    response = web.Response(
+        status=refused.refusal.status, body=refused.body(), content_type="application/json", headers=READABLE
+    )
     if refused.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(refused.retry_after_s + 0.5)))
     if refused.refusal is Refusal.METHOD_NOT_ALLOWED:

@@ -65,7 +65,6 @@ class Collector:
         script: Script,
     ) -> None:
         self._settings = settings
-        self._keys = keys
         self._decoder = decoder
         self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
         self._submit = submit
@@ -93,10 +92,12 @@ class Collector:
         response: web.StreamResponse
         started = monotonic()
         try:
-            if request.path == EVENTS_PATH and request.method == "POST":
+            if cors.is_preflight(request.method, request.headers):
+                response = cors.preflight(request.headers)
+            elif request.path == EVENTS_PATH and request.method == "POST":
                 key = self._authenticate(request, origin)
                 body = await self._events(request, key, started)
-                response = answer_accepted(request, body, plain=origin is None and not self._admission.stopping)
+                response = answer_accepted(request, body, plain=not self._admission.stopping)
             elif request.path == pixel.PIXEL_PATH:
                 pixel.check_method(request)
                 key = self._authenticate(request, origin)
@@ -107,7 +108,7 @@ class Collector:
                 here = f"{EVENTS_PATH}, {pixel.PIXEL_PATH} and {SCRIPT_PATH}"
                 raise Refused(Refusal.NOT_FOUND, f"there is only {here} here")
             elif request.method == "OPTIONS":
-                response = cors.preflight(self._keys, origin or "")
+                response = cors.preflight(request.headers)
             else:
                 raise Refused(Refusal.METHOD_NOT_ALLOWED, f"{EVENTS_PATH} takes POST")
         except Refused as refused:
@@ -118,8 +119,6 @@ class Collector:
         if self._admission.stopping:
             response.force_close()
         self._counters.count_request(response.status)
-        if origin is not None and key is not None and key.allows_origin(origin):
-            cors.allow_origin(response, origin)
         return response
 
     def take_whole(self, message: RawRequestMessage, payload: StreamReader, client: str | None, answer: Answer) -> bool:
@@ -148,7 +147,7 @@ class Collector:
         except BaseException:
             self._admission.release(booked)
             raise
-        pending.waiter = partial(self._answer_whole, answer, key, decoded, origin, booked, started)
+        pending.waiter = partial(self._answer_whole, answer, key, decoded, booked, started)
         self._handover.put(pending)
         return True
 
@@ -157,7 +156,6 @@ class Collector:
         answer: Answer,
         key: WriteKey,
         decoded: Decoded,
-        origin: str | None,
         booked: int,
         started: float,
         receipt: str,
@@ -169,7 +167,7 @@ class Collector:
             return
         self._count(key, decoded, booked, started)
         self._counters.count_request(HTTPStatus.OK)
-        answer(accepted_bytes(accepted_body(decoded.accepted, decoded.rejects, receipt), origin))
+        answer(accepted_bytes(accepted_body(decoded.accepted, decoded.rejects, receipt)))
 
     async def _pixel(self, request: web.BaseRequest, key: WriteKey, started: float) -> web.Response:
         body = pixel.body_of(request.query.items(), request.headers)

@@ -74,9 +74,6 @@ class KeyRing:
         self._by_digest = {r.sha256: self._make(r, former) for r in records if r.state != "revoked"}
         self._retiring = {r.sha256: r.id for r in records if r.state == "retiring"}
         self._by_text = dict(self._of_settings)
-        self._origins = frozenset[str]().union(
-            *(key.origins for key in (*self._of_settings.values(), *self._by_digest.values()))
-        )
 
     def _make(self, record: KeyRecord, former: dict[str, WriteKey]) -> WriteKey:
         known = former.get(record.sha256)
@@ -97,7 +94,3 @@ class KeyRing:
         elif key is not None:
             self._by_text[text] = key
         return key
-
-    def any_allows_origin(self, origin: str) -> bool:
-        """Say whether any key may be used from this origin: a preflight does not show its key."""
-        return "*" in self._origins or origin in self._origins

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from collector_server.cors import READABLE
 from collector_server.refusal import Refusal, Refused
 from contract.event import Event, encode
 from storage.spool.frame import Reject
@@ -74,7 +75,8 @@ def body_of(query: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> byt
 
 def answer(rejects: Sequence[Reject]) -> web.Response:
     """Return the pixel: the event is on disk, accepted or kept as a reject, which only a developer's tools show."""
-    response = web.Response(body=GIF, content_type="image/gif", headers={"Cache-Control": "no-store"})
+    headers = {**READABLE, "Cache-Control": "no-store"}
+    response = web.Response(body=GIF, content_type="image/gif", headers=headers)
     for reject in rejects:
         said = f"{reject.code} {reject.field}"
         response.headers["Sillok-Rejected"] = said if said.isascii() and said.isprintable() else reject.code

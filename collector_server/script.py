@@ -13,6 +13,7 @@ from typing import Final, Self
 import structlog
 from aiohttp import web
 
+from collector_server.cors import READABLE
 from collector_server.refusal import Refusal, Refused
 
 log: Final = structlog.get_logger()
@@ -56,7 +57,7 @@ class Script:
             "ETag": self._etag,
             "Vary": "Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
-            "Access-Control-Allow-Origin": "*",
+            **READABLE,
             "Cross-Origin-Resource-Policy": "cross-origin",
         }
         if self._etag in request.headers.get("If-None-Match", ""):

@@ -11,6 +11,11 @@ from typing import Any, Final
 from contract.wire import Refusal
 
 _ENCODINGS: Final = ("identity", "gzip", "x-gzip", "deflate", "zstd")
+# On every answer: the page that asked may read it.
+_READABLE: Final = {
+    "Access-Control-Allow-Origin": {"required": True, "schema": {"const": "*"}},
+    "Access-Control-Expose-Headers": {"required": True, "schema": {"const": "Retry-After"}},
+}
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
 }
@@ -82,6 +87,7 @@ def _post() -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The accepted events are on disk; the rejected ones are listed.",
+                "headers": _READABLE,
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}},
             },
             **_refusals(_OF_A_BATCH),
@@ -101,6 +107,7 @@ def _pixel() -> dict[str, Any]:
             "200": {
                 "description": "A transparent pixel.",
                 "headers": {
+                    **_READABLE,
                     "Cache-Control": {"required": True, "schema": {"const": "no-store"}},
                     "Sillok-Rejected": {
                         "description": "The event was rejected, and kept: code and field.",
@@ -123,28 +130,37 @@ def _script() -> dict[str, Any]:
             "200": {
                 "description": "The built file.",
                 "headers": {
+                    **_READABLE,
                     "Cache-Control": {"required": True, "schema": {"type": "string"}},
                     "ETag": {"required": True, "schema": {"type": "string"}},
                 },
                 "content": {"text/javascript": {"schema": {"type": "string"}}},
             },
-            "304": {"description": "It has not changed."},
+            "304": {"description": "It has not changed.", "headers": _READABLE},
             **_refusals((*_OF_HTTP, Refusal.NOT_FOUND)),
         },
     }
 
 
 def _options() -> dict[str, Any]:
-    names = ("Origin", "Methods", "Headers")
-    allowed = {f"Access-Control-Allow-{name}": {"required": True, "schema": {"type": "string"}} for name in names}
+    text = {"required": True, "schema": {"type": "string"}}
+    allowed = {f"Access-Control-Allow-{name}": text for name in ("Methods", "Headers")}
     return {
         "operationId": "preflight",
-        "summary": "Ask whether a page of this origin may send; cached for a day, never with credentials.",
+        "summary": "Ask what a page may send: alike for every origin, cached for a day, never with credentials.",
+        "description": "Whatever headers are asked for are allowed, at most 40 of at most 64 characters. Whether the "
+        "key may be used from the page's origin says the answer to the request itself.",
         "security": [],
-        "parameters": [{"name": "Origin", "in": "header", "schema": {"type": "string"}}],
+        "parameters": [
+            {"name": name, "in": "header", "schema": {"type": "string"}}
+            for name in ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+        ],
         "responses": {
-            "204": {"description": "A key allows this origin.", "headers": allowed},
-            **_refusals((*_OF_HTTP, Refusal.ORIGIN_NOT_ALLOWED)),
+            "204": {
+                "description": "It may send.",
+                "headers": {**_READABLE, **allowed, "Access-Control-Max-Age": {"schema": {"const": "86400"}}},
+            },
+            **_refusals(_OF_HTTP),
         },
     }
 
@@ -155,7 +171,7 @@ def _refusals(refusals: tuple[Refusal, ...]) -> dict[str, Any]:
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{refusal.code}`' for refusal in found)}.",
-            "headers": _HEADERS.get(status, {}),
+            "headers": {**_READABLE, **_HEADERS.get(status, {})},
             "content": {"application/json": {"schema": _error_body([refusal.code for refusal in found])}},
         }
         for status, found in ((s, list(group)) for s, group in groupby(ordered, key=lambda refusal: refusal.status))

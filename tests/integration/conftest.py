@@ -301,6 +301,8 @@ class Collector:
         assert CANARY.encode() not in answer.body
         assert CANARY not in str(answer.headers)
         assert not any(name.lower() == "access-control-allow-credentials" for name in answer.headers)
+        assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"], "a page reads it, whatever it says"
+        assert answer.headers.get_all("Access-Control-Expose-Headers") == ["Retry-After"]
         with self._lock:
             self.statuses[answer.status] += 1
             if answer.status == 200:

@@ -25,17 +25,24 @@ class Front(NamedTuple):
     roomy: Collector
     full: Collector
 
-    def post(self) -> Answer:
-        """Send a batch as an app does; the collector that has room keeps the books of what was acknowledged."""
+    def ask(self, method: str, path: str, sent: bytes = b"", **headers: str) -> Answer:
+        """Send a request; the collector that has room keeps the books of what was acknowledged.
+
+        It also holds each answer to what every answer must be, whoever of the three gave it.
+        """
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
-        sent = batch()
-        connection.request("POST", "/v1/events", sent, {"Authorization": "Bearer browser"})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, sent, {"Origin": "https://m.example.com"} | named)
         response = connection.getresponse()
         answer = Answer(response.status, response.headers, response.read())
         connection.close()
         return self.roomy.take(answer, sent, "browser")
+
+    def post(self, sent: bytes | None = None, key: str = "browser") -> Answer:
+        """Send a batch as a page does."""
+        return self.ask("POST", "/v1/events", sent or batch(), Authorization=f"Bearer {key}")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +63,22 @@ def test_what_a_full_collector_refuses_the_other_takes(front: Front) -> None:
     """A full one answers quickest, and would draw the most."""
     assert front.full.post(batch()).status == 503
     assert {front.post().status for _ in range(_TIMES)} == {200}
+
+
+def test_a_page_reads_what_the_collectors_answer_and_what_nginx_says_itself(front: Front) -> None:
+    """A browser believes no header that comes twice, and none that is missing: `Collector.take` counts them."""
+    assert front.post().status == 200
+    assert (front.post(key="nobodys").status, front.post(b"{}").status) == (401, 400)
+    large, nowhere = front.post(b" " * 3_000_000), front.ask("POST", "/v1/event")
+    assert (large.status, large.code) == (413, "too_large"), "two megabytes are nginx's own limit"
+    assert (nowhere.status, nowhere.code) == (404, "not_found")
+
+
+def test_a_preflight_goes_through_nginx(front: Front) -> None:
+    asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-encoding,traceparent"}
+    answer = front.ask("OPTIONS", "/v1/events", **asked)
+    assert answer.status == 204
+    assert "traceparent" in answer.headers["Access-Control-Allow-Headers"]
 
 
 def test_with_no_collector_there_the_answer_is_the_wires_own(front: Front) -> None:

@@ -132,8 +132,6 @@ def test_an_origin_is_allowed_by_its_exact_text_only(origin: str):
     assert found is not None
     assert found.allows_origin(ORIGIN)
     assert not found.allows_origin(origin)
-    assert ring.any_allows_origin(ORIGIN)
-    assert not ring.any_allows_origin(origin)
 
 
 def test_a_star_allows_every_origin():
@@ -148,12 +146,6 @@ def test_a_key_without_origins_serves_no_page():
 
     assert found is not None
     assert not found.allows_origin(ORIGIN)
-
-
-def test_a_preflight_is_granted_when_any_key_allows_its_origin():
-    ring = KeyRing([key(), key(key="l", origins=(ORIGIN,))])
-
-    assert ring.any_allows_origin(ORIGIN)
 
 
 def test_the_workers_share_a_keys_rate():
@@ -198,13 +190,12 @@ def test_a_key_of_the_file_is_found_by_its_text_and_a_revoked_one_is_unknown():
     assert found is not None
     assert (found.source, found.is_test) == ("app", True)
     assert ring.find(text) is found
-    assert ring.any_allows_origin(ORIGIN)
+    assert found.allows_origin(ORIGIN)
     assert ring.find(record.sha256) is None, "what stands in the file opens nothing"
     assert ring.find(record.id) is None
 
     ring.replace([in_state(record, "revoked")])
     assert ring.find(text) is None
-    assert not ring.any_allows_origin(ORIGIN)
     assert ring.find("k") is not None, "the keys of the settings stay"
 
 
