@@ -7,16 +7,18 @@ written. A header from any other peer, and one that cannot be read, is ignored.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from multidict import CIMultiDictProxy
 
+from contract.address import read_address
 from contract.errors import SettingsError
 
 _HEADER: Final = "X-Forwarded-For"
 _HOPS_MAX: Final = 32
 _REMEMBERED: Final = 4096
+_IPV4: Final = 4
 
 Network = IPv4Network | IPv6Network
 
@@ -43,16 +45,16 @@ def client_address(networks: Sequence[Network]) -> Callable[[str | None, CIMulti
         return any(parsed in network for network in networks)
 
     def find(peer: str | None, headers: CIMultiDictProxy[str]) -> str | None:
-        own = _address(peer or "")
-        if own is None or _HEADER not in headers or not is_trusted(own):
+        own = read_address(peer or "")
+        if own is None or _HEADER not in headers or not is_trusted(str(own)):
             return peer
         client = peer
         for entry in reversed(",".join(headers.getall(_HEADER)).rsplit(",", _HOPS_MAX)):
-            named = _address(entry.strip())
+            named = read_address(entry)
             if named is None:
                 return peer
-            client = named
-            if not is_trusted(named):
+            client = str(named)
+            if not is_trusted(client):
                 return client
         return client
 
@@ -67,27 +69,13 @@ def is_from_here(client: str | None, headers: CIMultiDictProxy[str]) -> bool:
 @lru_cache(_REMEMBERED)
 def is_loopback(address: str | None) -> bool:
     """Say whether an address is this machine's own."""
-    parsed = _address(address or "")
-    return parsed is not None and ip_address(parsed).is_loopback
+    parsed = read_address(address or "")
+    return parsed is not None and parsed.is_loopback
 
 
 def network_of(address: str) -> str:
     """Return what one subscriber has: an IPv4 address, or the /64 of an IPv6 address."""
-    parsed = _address(address)
-    if parsed is None or ":" not in parsed:
+    parsed = read_address(address)
+    if parsed is None or parsed.version == _IPV4:
         return address
     return str(ip_network((parsed, 64), strict=False))
-
-
-def _address(text: str) -> str | None:
-    """Return an address in its one form, without port, brackets or zone; None for what is none."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        parsed = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return str(mapped or parsed)

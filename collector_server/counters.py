@@ -24,6 +24,10 @@ class Totals(Struct):
     recovered: dict[str, int] = {}
     """What recovery found, by the name of the finding."""
     unknown_keys: int = 0
+    ids_of_nobody: dict[str, int] = {}
+    """By source: it is its developers who write `undefined` for a visitor."""
+    unreadable_addresses: dict[str, int] = {}
+    """By source: of visitors whose requests it relays."""
     ignored_reports: int = 0
     retiring: dict[str, int] = {}
     """Requests by the id of the retiring key they came with."""
@@ -39,6 +43,8 @@ class Totals(Struct):
             events=_plus(self.events, other.events),
             recovered=_plus(self.recovered, other.recovered),
             retiring=_plus(self.retiring, other.retiring),
+            ids_of_nobody=_plus(self.ids_of_nobody, other.ids_of_nobody),
+            unreadable_addresses=_plus(self.unreadable_addresses, other.unreadable_addresses),
             unknown_keys=self.unknown_keys + other.unknown_keys,
             ignored_reports=self.ignored_reports + other.ignored_reports,
             log_lines_left_out=self.log_lines_left_out + other.log_lines_left_out,
@@ -66,6 +72,8 @@ class Counters:
         self._events: Counter[tuple[str, str]] = Counter()
         self._recovered: Counter[str] = Counter()
         self._retiring: Counter[str] = Counter()
+        self._ids_of_nobody: Counter[str] = Counter()
+        self._unreadable_addresses: Counter[str] = Counter()
         self._totals = Totals()
 
     def count_request(self, status: int) -> None:
@@ -77,6 +85,10 @@ class Counters:
         self._events["accepted", source] += decoded.accepted
         if decoded.rejects:
             self._events["rejected", source] += len(decoded.rejects)
+        if decoded.ids_of_nobody:
+            self._ids_of_nobody[source] += decoded.ids_of_nobody
+        if decoded.unreadable_addresses:
+            self._unreadable_addresses[source] += decoded.unreadable_addresses
         self._totals.unknown_keys += decoded.unknown_keys
         self._totals.ignored_reports += decoded.ignored_reports
 
@@ -108,6 +120,8 @@ class Counters:
         totals.events = {f"{outcome} {source}": n for (outcome, source), n in self._events.items()}
         totals.recovered = dict(self._recovered)
         totals.retiring = dict(self._retiring)
+        totals.ids_of_nobody = dict(self._ids_of_nobody)
+        totals.unreadable_addresses = dict(self._unreadable_addresses)
         return totals
 
 

@@ -6,7 +6,8 @@ Two roads, one decoder:
   Its bytes are stored as they came.
 - The repairing road, taken by everything else: the envelope first, then each event on its own, so that
   one bad event never costs its neighbours. Texts are cut, masked and sanitised, unknown keys move into
-  `props`, and what still breaks a rule is rejected. The repaired batch is stored instead.
+  `props`, ids that stand for nothing go, and what still breaks a rule is rejected. The repaired batch is
+  stored instead.
 
 Both end in bytes that decode as a `StoredBatch`; the loader relies on it.
 """
@@ -20,6 +21,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from collector_server.mask import Masker
 from collector_server.refusal import Refusal, Refused
 from collector_server.repair import Repaired, Repairer
+from contract.address import read_relayed
 from contract.event import (
     EVENT_BYTES_MAX,
     PROPS_BYTES_MAX,
@@ -53,6 +55,10 @@ class Decoded(Struct):
     rejects: list[Reject]
     received: int
     unknown_keys: int = 0
+    ids_of_nobody: int = 0
+    """Taken out of events and context."""
+    unreadable_addresses: int = 0
+    """Of a relayed visitor: 0 or 1."""
     ignored_reports: int = 0
     relayed: bool = False
     """The context names an address or user agent of its own."""
@@ -127,6 +133,8 @@ class BatchDecoder:
         self._check_count(len(events))
         counts = _count(events)
         context = batch.context
+        if context is not UNSET and context.ip is not None and read_relayed(context.ip) is None:
+            return None
         named = context is not UNSET and context.event_name is not None
         if "custom" in counts and not named and any(e.event_type == "custom" and not _is_named(e) for e in events):
             return None
@@ -144,13 +152,23 @@ class BatchDecoder:
         received = len(envelope.events)
         self._check_count(received)
         context = self._repairer.context(_bytes_of(envelope.context))
-        decoded = Decoded(b"", 0, {}, [], received, unknown_keys=context.unknown_keys)
+        decoded = Decoded(
+            b"",
+            0,
+            {},
+            [],
+            received,
+            unknown_keys=context.unknown_keys,
+            ids_of_nobody=context.ids_of_nobody,
+            unreadable_addresses=context.unreadable_addresses,
+        )
         stored_context = context.value if isinstance(context.value, StoredContext) else StoredContext()
         decoded.relayed = stored_context.ip is not None or stored_context.user_agent is not None
         stored: list[StoredEvent] = []
         for index, raw in enumerate(envelope.events):
             event = self._repairer.event(bytes(raw), stored_context)
             decoded.unknown_keys += event.unknown_keys
+            decoded.ids_of_nobody += event.ids_of_nobody
             reject = _reject_of(index, event, context)
             if reject is not None:
                 decoded.rejects.append(reject)

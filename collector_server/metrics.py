@@ -64,6 +64,18 @@ def _of_requests(totals: Totals) -> Iterator[Metric]:
     )
     yield _counter("sillok_unknown_keys", "Event keys unknown to this version, moved into props.",
                    [], [([], totals.unknown_keys)])  # fmt: skip
+    yield _counter(
+        "sillok_ids_of_nobody",
+        "Ids of sessions, visitors and customers that stand for nothing (`undefined`, `null` …), by source: as absent.",
+        ["source"],
+        [([source], n) for source, n in sorted(totals.ids_of_nobody.items())],
+    )
+    yield _counter(
+        "sillok_unreadable_addresses",
+        "Batches whose `context.ip` is no address, by source: the visitor's is unknown.",
+        ["source"],
+        [([source], n) for source, n in sorted(totals.unreadable_addresses.items())],
+    )
     yield _counter("sillok_ignored_reports", "Client reports that could not be read.",
                    [], [([], totals.ignored_reports)])  # fmt: skip
     yield _counter("sillok_log_lines_left_out", "Lines about refused requests over the log's rate, not written.",

@@ -1,7 +1,8 @@
 """One event at a time: cut, mask, sanitise, move unknown keys into `props`; or say why it is refused.
 
-The order is fixed: decode, depth, unknown keys, size of `props`, text by text (sanitise, mask, cut), then the
-typed check that the straight road would have made. No message ever contains a value of the event.
+The order is fixed: decode, depth, unknown keys, size of `props`, ids that stand for nothing (taken out, so that the
+context's count), the address of a relayed visitor, text by text (sanitise, mask, cut), then the typed check that the
+straight road would have made. No message ever contains a value of the event.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from collector_server.mask import Masker
 from collector_server.personal import has_resident_number
+from contract.address import read_relayed
 from contract.event import (
     DEPTH_MAX,
     EVENT_BYTES_MAX,
@@ -27,6 +29,7 @@ from contract.event import (
     StoredEvent,
     encode,
 )
+from contract.nobody import stands_for_nobody
 from contract.outcome import RejectCode
 
 # What stands in quotes is a value; it comes last.
@@ -48,6 +51,8 @@ class Repaired(Struct):
     masked: str | None = None
     """What may be kept of a refused event."""
     unknown_keys: int = 0
+    ids_of_nobody: int = 0
+    unreadable_addresses: int = 0
 
 
 class _Refuse(Exception):
@@ -116,7 +121,11 @@ class Repairer:
             # Before masking: a mask may be longer than what it hides.
             if len(encode(known.get("props"))) > PROPS_BYTES_MAX:
                 raise _Refuse(RejectCode.PROPS_TOO_LARGE, ".props", f"`props` is over {PROPS_BYTES_MAX} bytes")
+            result.ids_of_nobody = _drop_ids_of_nobody(known)
+            result.unreadable_addresses = _read_address(known)
             flags = self._texts(known, limits)
+            if result.ids_of_nobody or result.unreadable_addresses:
+                flags.add("sanitised")
             known["flags"] = sorted(flags)
             result.value = msgspec.convert(known, type_)
         except _Refuse as refuse:
@@ -195,6 +204,24 @@ class Repairer:
             }
         text = encode(self._masker.value(_without_nul(decoded))).decode()
         return text[:_MASKED_BODY_CHARS]
+
+
+def _drop_ids_of_nobody(known: dict[str, Any]) -> int:
+    """Take out the identifiers that stand for nothing; return how many."""
+    found = [k for k in IDENTIFIER_FIELDS & known.keys() if isinstance(known[k], str) and stands_for_nobody(known[k])]
+    for key in found:
+        del known[key]
+    return len(found)
+
+
+def _read_address(known: dict[str, Any]) -> int:
+    """Bring the address into its one form; what is none becomes empty, which is nobody's. Return how many are none."""
+    text = known.get("ip")
+    if not isinstance(text, str):
+        return 0
+    address = read_relayed(text)
+    known["ip"] = "" if address is None else str(address)
+    return int(address is None)
 
 
 def _decode(raw: bytes) -> Any:

@@ -12,6 +12,7 @@ from typing import Final
 import re2
 
 from collector_server.fold import PLUSES, SEPARATORS, SIGNS, char_class
+from collector_server.nobody import NOBODY
 from collector_server.personal import CARD_START, PHONE, RESIDENT, UUID, is_near_epoch
 
 _ODD: Final = char_class(SEPARATORS)
@@ -36,6 +37,7 @@ _SUSPECT: Final = (
     rf"|%20[0-9+]|(?:[0-9]|{_BETWEEN})%20(?:%|{_BETWEEN})"
     # A number whose digits are others once its exponent is written out.
     r"|[:,\[]\s*-?[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]"
+    rf"|{NOBODY}"
     r'|"(?:page_url|referrer|error_page)"\s*:\s*"(?:[^"\\?#;&]|\\.)*[?#;&]'
 )
 # The firm's own patterns may have digits and separators of any number.

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import UNSET
 
+from contract.address import read_relayed
 from contract.event import FIELDS, StoredBatch, StoredContext, StoredEvent, encode, is_blank
 from contract.fingerprint import content_hash
 from storage.spool.frame import FrameMeta
@@ -39,7 +39,8 @@ def rows_of(load_id: int, received_at_us: int, meta: FrameMeta, batch: StoredBat
     context = batch.context if batch.context is not UNSET else StoredContext()
     shared = [(i, v) for i, v in enumerate(_fields_of(context)) if v is not None and i != _PROPS]
     received = received_at(received_at_us)
-    ip = _address(context.ip if meta.relay and context.ip else meta.ip)
+    # A relay that names what is no address does not know its visitor's: its own is somebody else's.
+    ip = read_relayed((context.ip if meta.relay and context.ip is not None else meta.ip) or "")
     user_agent = context.user_agent if meta.relay and context.user_agent else meta.user_agent
     for event in batch.events:
         if event.flags and is_blank(event):
@@ -70,11 +71,3 @@ def _props(event: StoredEvent, context: StoredContext) -> bytes | None:
 def _flags(event: StoredEvent, context: StoredContext) -> list[str] | None:
     flags = sorted({*event.flags, *context.flags})
     return list(flags) or None
-
-
-def _address(text: str | None) -> IPv4Address | IPv6Address | None:
-    """Return the address, or None when the text is none: a relay may send anything."""
-    try:
-        return ip_address(text.partition("%")[0]) if text else None
-    except ValueError:
-        return None

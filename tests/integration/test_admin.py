@@ -21,6 +21,8 @@ METRICS = {
     ("sillok_events", "counter"),
     ("sillok_unknown_keys", "counter"),
     ("sillok_ignored_reports", "counter"),
+    ("sillok_ids_of_nobody", "counter"),
+    ("sillok_unreadable_addresses", "counter"),
     ("sillok_log_lines_left_out", "counter"),
     ("sillok_group_batches", "histogram"),
     ("sillok_group_bytes", "histogram"),
@@ -76,6 +78,9 @@ def test_the_metrics_agree_with_what_was_sent(collector: Collector):
     assert metrics(collector)["sillok_group_bytes_sum",] == before["sillok_group_bytes_sum",] + sum(map(len, plain))
     collector.post(json.dumps({"events": [event(), CANARY, event(unheard_of=CANARY)]}).encode())
     collector.post(batch(1, clients=[CANARY]))
+    collector.post(
+        json.dumps({"context": {"ip": CANARY, "session_id": ""}, "events": [event(customer_id="NaN")]}).encode()
+    )
     collector.post(b"{}")
     collector.request("POST", "/v1/events", batch())
     collector.request("GET", "/v1/events")
@@ -88,6 +93,8 @@ def test_the_metrics_agree_with_what_was_sent(collector: Collector):
         ("sillok_group_batches_sum",): collector.statuses[200],
         ("sillok_unknown_keys_total",): before["sillok_unknown_keys_total",] + 1,
         ("sillok_ignored_reports_total",): before["sillok_ignored_reports_total",] + 1,
+        ("sillok_ids_of_nobody_total", "web"): 2,
+        ("sillok_unreadable_addresses_total", "web"): 1,
         ("sillok_worker_restarts_total",): 0,
         ("sillok_workers_ready",): WORKERS,
         ("sillok_queued_bytes",): 0,

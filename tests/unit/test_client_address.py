@@ -33,6 +33,10 @@ def address(peer: str | None, *forwarded: str, trusted: tuple[str, ...] = ("10.0
         (["10.9.9.9, 10.8.8.8"], "10.9.9.9"),
         (["junk, " + CLIENT], CLIENT),
         ([CLIENT + ", fd00::7"], CLIENT),
+        (['"[2001:db8::1]"'], "2001:db8::1"),
+        (['"[2001:db8::1]:443", 10.1.1.1:80'], "2001:db8::1"),
+        ([f"[::ffff:{CLIENT}]:443"], CLIENT),
+        (["fe80::1%eth0"], "fe80::1"),
     ],
 )
 def test_behind_trusted_proxies_the_client_is_the_rightmost_address_that_is_none_of_them(
@@ -47,7 +51,7 @@ def test_from_any_other_peer_the_header_is_ignored(forwarded: list[str]):
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", ",", "unknown", f"{CLIENT},", "1.2.3", "1.2.3.4.5", "a" * 8000, ":" * 100, "[", f"{CLIENT}, x, 10.1.1.1"]
+    "value", ["", " ", ",", "unknown", f"{CLIENT},", "1.2.3", "1.2.3.4.5", "_obf", "0.0.0.0", "::", "a" * 8000, ":" * 100, "[", f"{CLIENT}, x, 10.1.1.1"]
 )  # fmt: skip
 def test_a_header_that_cannot_be_read_is_ignored(value: str):
     assert address(PROXY, value) == PROXY
@@ -55,6 +59,11 @@ def test_a_header_that_cannot_be_read_is_ignored(value: str):
 
 def test_a_long_chain_is_read_only_so_far():
     assert address(PROXY, ",".join(["10.1.1.1"] * 1000)) == PROXY
+
+
+@pytest.mark.parametrize("peer", ["::ffff:10.0.0.5", "::ffff:10.0.0.5%eth0"])
+def test_a_listener_for_both_kinds_of_addresses_knows_its_proxies(peer: str):
+    assert address(peer, CLIENT) == CLIENT
 
 
 @pytest.mark.parametrize("peer", [None, "", "not an address"])

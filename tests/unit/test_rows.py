@@ -112,7 +112,7 @@ def test_a_relay_without_a_customer_is_the_relay():
         ("2001:db8::1", "2001:db8::1"),
         ("fe80::1%eth0", "fe80::1"),
         ("not an address", None),
-        ("192.0.2.7, 10.0.0.1", None),
+        ("192.0.2.7, 10.0.0.1", "192.0.2.7"),
         ("%", None),
         ("", None),
         (None, None),
