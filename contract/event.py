@@ -173,7 +173,17 @@ class Batch(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     """A request's body when nothing in it needs repair; it is stored byte for byte."""
 
     events: list[Event]
-    sent_at: Int64 | None = None
+    sent_at: (
+        Annotated[
+            Int64,
+            Meta(
+                description="When this try was sent, by the sender's clock, in milliseconds since the epoch: the times "
+                "of its events are moved by what that clock is wrong. Who hands on a body made earlier stamps it anew "
+                "or leaves it out. Absent: the clock is taken as right, no time is moved."
+            ),
+        ]
+        | None
+    ) = None
     clients: list[ClientReport] = []
     context: Context | UnsetType = UNSET
 

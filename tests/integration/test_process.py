@@ -290,6 +290,9 @@ S = 1_000_000
         (NOON - 100 * S, NOON - 90 * S, -10 * S, ["clock_corrected"]),
         (NOON + 80 * S, NOON + 90 * S, -10 * S, ["clock_corrected"]),
         (NOON - 10 * S, None, -10 * S, []),
+        # A relay that hands on what a page wrote three hours ago, without a `sent_at`: nothing is known of the clock.
+        (NOON - 3 * 3600 * S, None, -3 * 3600 * S, []),
+        (NOON + 300 * S, None, 300 * S, []),
         # Three weeks offline: `sent_at` is stamped at each try, so the skew is the clock's alone.
         (NOON - 21 * DAY_US, NOON, -21 * DAY_US, ["late"]),
         (NOON - 21 * DAY_US - 3600 * S, NOON - 3600 * S, -21 * DAY_US, ["late", "clock_corrected"]),
