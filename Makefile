@@ -1,16 +1,18 @@
 # Each target is one line of real work; `make test` is all of them that prove something.
+SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 DIST := dist
 BIN := $(VENV)/bin
+PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
 .PHONY: up demo test check format bench bench-micro soak dist clean test-js
 
-up: $(READY) ## everything on this machine, until Ctrl-C
+up: $(PRODUCT) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
 
-demo: $(READY) ## the same without a person: simulated visitors, cleaned rows, balanced books
+demo: $(PRODUCT) ## the same without a person: simulated visitors, cleaned rows, balanced books
 	$(BIN)/sillok demo
 
 test: check test-js ## every test of every part
@@ -61,7 +63,7 @@ soak: $(READY) ## half an hour of everything with a fault every minute (as root:
 	$(BIN)/python -m tests.soak
 	$(BIN)/pytest -m soak --override-ini=addopts= tests
 
-dist: $(READY) ## what is carried to a machine without a network: wheels, their hashes, SBOM, deploy/, docs/
+dist: $(PRODUCT) ## what is carried to a machine without a network: wheels, their hashes, SBOM, deploy/, docs/
 	rm -rf $(DIST) build sdk/python/build  # setuptools would pack what an older build left there
 	mkdir -p $(DIST)
 	$(BIN)/pip wheel --quiet --constraint constraints.txt --wheel-dir $(DIST)/wheels '.[parquet]' ./sdk/python
@@ -77,7 +79,20 @@ dist: $(READY) ## what is carried to a machine without a network: wheels, their 
 clean:
 	rm -rf $(VENV) $(DIST) build sdk/python/build sdk/js/node_modules sdk/js/dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
-$(READY): pyproject.toml sdk/python/pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable sdk/python --editable '.[dev]'
-	touch $@
+# pip's hundred and fifty lines, as one for each package; its errors go to the terminal as they are.
+INSTALL = set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
+TOLD = | sed -un -e 's/^Collecting \([[:alnum:]_.-]*\).*/  \1/p' -e 's/^Installing collected packages.*/  … and unpacking them/p'
+
+# Who only uses it installs only it; what tests and measures it is four times as large.
+$(PRODUCT): pyproject.toml sdk/python/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Sillok needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing Sillok into $(VENV), once: about 200 MB, a minute or two."
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --editable sdk/python --editable . $(TOLD)
+	@touch $@
+
+$(READY): $(PRODUCT)
+	@echo "Installing the developers' tools into $(VENV), once: about 700 MB more, some minutes."
+	@$(INSTALL) --editable sdk/python --editable '.[dev]' $(TOLD)
+	@touch $@

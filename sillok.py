@@ -23,6 +23,7 @@ from commands import (
     metrics,
     migrate,
     process,
+    psql,
     purge,
     reconcile,
     replay,
@@ -30,6 +31,7 @@ from commands import (
     sbom,
     serve,
     spool,
+    tail,
     trace,
     up,
 )
@@ -44,6 +46,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "load": load,
     "process": process,
     "reconcile": reconcile,
+    "sql": psql,
+    "tail": tail,
     "trace": trace,
     "dead-letters": dead_letters,
     "replay": replay,
@@ -65,7 +69,13 @@ COMMANDS: Final[dict[str, Command]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 for fine, 1 for a problem found, 2 for wrong usage or settings."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        # Who does not know yet what there is reads it; a script whose variable is empty was wrong all the same.
+        parser.print_help()
+        sys.stdout.flush()
+        parser.error("say which COMMAND, one of those above")
     try:
         settings = _settings(options)
         configure_logs(settings.log.level)
@@ -99,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 fine, 1 a problem was found, 2 wrong usage or settings.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(command=None)
     for name, command in COMMANDS.items():
         help_ = command.HELP
         added = commands.add_parser(name, help=help_, description=help_[:1].upper() + help_[1:] + ".")

@@ -24,6 +24,7 @@ import structlog
 from aiohttp import web
 
 from collector_server import stdin
+from collector_server.addresses import add_addresses
 from collector_server.client_address import read_networks
 from collector_server.counters import Snapshot, Totals
 from collector_server.demo import add_demo
@@ -238,6 +239,7 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         if self._serve.demo:
             add_demo(app, self._serve, self._spool)
+        add_addresses(app, self._serve)
         return await self._listen(app, self._serve.admin_host, self._serve.admin_port, "admin_port")
 
     async def _start_handout(self) -> Callable[[], Awaitable[None]]:

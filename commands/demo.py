@@ -4,7 +4,6 @@ import argparse
 import logging
 import socket
 import tempfile
-import threading
 import time
 from datetime import datetime, timedelta
 from typing import Final
@@ -92,22 +91,15 @@ def _free_ports(count: int) -> list[int]:
 def _send(installation: Installation, console: Console) -> Sent:
     serve = installation.settings.serve
     now_ms = time.time_ns() // 1_000_000
-    watcher_stop = threading.Event()
-    watcher = threading.Thread(target=installation.run, args=(watcher_stop,), daemon=True)
-    watcher.start()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} events"))
-    try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("Sending through the Python SDK over HTTP", total=None)
-            return send_visits(
-                f"http://{serve.host}:{serve.port}",
-                DEMO_KEY.key,
-                visits(seed=1, count=_VISITS, start_ms=now_ms - 2 * _SPAN_MS, span_ms=_SPAN_MS),
-                progress=lambda events: progress.update(task, completed=events),
-            )
-    finally:
-        watcher_stop.set()
-        watcher.join()
+    with installation.watched(), Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Sending through the Python SDK over HTTP", total=None)
+        return send_visits(
+            f"http://{serve.host}:{serve.port}",
+            DEMO_KEY.key,
+            visits(seed=1, count=_VISITS, start_ms=now_ms - 2 * _SPAN_MS, span_ms=_SPAN_MS),
+            progress=lambda events: progress.update(task, completed=events),
+        )
 
 
 def _wait_until_final(connection: psycopg.Connection, installation: Installation, started: datetime) -> Books:
@@ -125,7 +117,7 @@ def _wait_until_final(connection: psycopg.Connection, installation: Installation
 
 def _print_rows(connection: psycopg.Connection, console: Console) -> None:
     table = Table(title="Some rows of clean.events", title_justify="left")
-    for name in ("event_time", "event_type", "page_name", "what", "channel", "device", "browser", "flags"):
+    for name in ("time (KST)", "event_type", "page_name", "what", "channel", "device", "browser", "flags"):
         table.add_column(name, overflow="fold")
     rows = connection.execute(
         """

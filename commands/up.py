@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +18,7 @@ import structlog
 
 from collector_server.client_address import is_loopback
 from collector_server.settings import DEMO_KEY
+from commands import sample
 from commands.children import Child, stop_event
 from commands.settings import Settings, without_databases
 from commands.terminal import OK
@@ -35,16 +38,24 @@ _COLLECTOR_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PY
 HELP = "run everything on this machine: database, collector, loader, processor"
 
 
-def add_arguments(_command: argparse.ArgumentParser) -> None:
-    """Take none."""
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Take what is there only for trying things out."""
+    command.add_argument(
+        "--sample",
+        action="store_true",
+        help="fill the last 28 days with simulated visits of source `sample`, as far as they are not there yet",
+    )
 
 
-def run(settings: Settings, _options: argparse.Namespace) -> int:
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Run everything until told to stop."""
     stop = stop_event(with_stdin=False)
-    with Installation(settings) as installation:
+    with Installation(sample.with_key(settings) if options.sample else settings) as installation:
         signal.signal(signal.SIGHUP, lambda *_: installation.reload())
         installation.announce()
+        if options.sample:
+            with installation.watched():
+                sample.fill(installation.settings, installation.dsn, stop)
         installation.run(stop)
     return OK
 
@@ -154,6 +165,18 @@ class Installation:
         while not stop.wait(0.2):
             self.watch()
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep everything running, from a thread of its own, while the block works."""
+        stop = threading.Event()
+        watcher = threading.Thread(target=self.run, args=(stop,), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
     def reload(self) -> None:
         """Let the collector read its key file again, and the processor the operators' files."""
         for child in self.children.values():
@@ -185,7 +208,7 @@ class Installation:
         sys.stdout.write(
             f"Sillok is up. Ctrl-C stops it.\n"
             f"  events    {scheme}://{serve.host}:{serve.port}/v1/events   write key {key}\n"
-            f"  admin     http://{serve.admin_host}:{serve.admin_port}/readyz  /healthz  /metrics\n"
+            f"  admin     http://{serve.admin_host}:{serve.admin_port}/   what is there: /readyz  /healthz  /metrics\n"
             f"{demo}"
             f"  spool     {self.settings.spool_folder()}\n"
             f"  database  {self.dsn if self._postgres else '(as in the settings)'}\n"

@@ -31,12 +31,12 @@ _WAYS_IN: Final[tuple[tuple[dict[str, str], int], ...]] = (
     ({"referrer": "https://m.blog.naver.com/stock_study"}, 4),
     ({"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": "주간시황"}, 3),
 )
-_WEBKIT: Final = "AppleWebKit/537.36 (KHTML, like Gecko)"
-_DEVICES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
+WEBKIT: Final = "AppleWebKit/537.36 (KHTML, like Gecko)"
+DEVICES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     (
         {"platform": "android", "os_name": "Android", "os_version": "16", "device_model": "SM-S938N",
          "screen_width": 412, "screen_height": 915},
-        f"Mozilla/5.0 (Linux; Android 16; SM-S938N) {_WEBKIT} Version/4.0 Chrome/142.0.0.0 Mobile Safari/537.36",
+        f"Mozilla/5.0 (Linux; Android 16; SM-S938N) {WEBKIT} Version/4.0 Chrome/142.0.0.0 Mobile Safari/537.36",
     ),
     (
         {"platform": "ios", "os_name": "iOS", "os_version": "26.1", "device_model": "iPhone18,1",
@@ -45,15 +45,15 @@ _DEVICES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ),
     (
         {"platform": "web", "screen_width": 1920, "screen_height": 1080},
-        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/142.0.0.0 Safari/537.36",
+        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/142.0.0.0 Safari/537.36",
     ),
     (
         {"platform": "web", "screen_width": 1440, "screen_height": 900},
-        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {_WEBKIT} Version/26.1 Safari/605.1.15",
+        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/26.1 Safari/605.1.15",
     ),
 )  # fmt: skip
 _STEPS: Final = ("약관 동의", "본인인증", "신분증 촬영", "계좌 비밀번호", "개설 완료")
-_ERRORS: Final = (
+ERRORS: Final = (
     ("ORD-0042", "주문 가능 금액이 부족합니다"),
     ("NET-0007", "서버와의 연결이 끊어졌습니다. 다시 시도해 주세요"),
     ("CRT-0003", "공동인증서가 만료되었습니다"),
@@ -82,7 +82,7 @@ def visits(seed: int, count: int, start_ms: int, span_ms: int) -> Iterator[Visit
 
 
 def _visit(rng: random.Random, number: int, start_ms: int) -> Visit:
-    device, user_agent = rng.choice(_DEVICES)
+    device, user_agent = rng.choice(DEVICES)
     context = {
         **device,
         "app_name": "demo-mts" if device["platform"] != "web" else "demo-web",
@@ -119,7 +119,7 @@ def _actions(rng: random.Random, code: str) -> list[tuple[str, dict[str, Any]]]:
         text, name = rng.choice(_CLICKS)
         actions.append(("click", {"click_text": text, "click_name": name}))
     if code == "M0405" and rng.random() < 0.4:  # noqa: PLR2004 - the model's shares stand where they act
-        error_code, message = rng.choice(_ERRORS)
+        error_code, message = rng.choice(ERRORS)
         actions.append(("error", {"error_code": error_code, "error_message": message}))
     if code == "M0701":
         last = rng.randint(1, len(_STEPS))

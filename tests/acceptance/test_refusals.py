@@ -215,6 +215,14 @@ def test_a_wrong_command_line_is_answered_with_the_usage_and_one_sentence(
     assert all(word in sentence for word in words)
 
 
+def test_the_command_alone_says_what_there_is(sillok_here: Command):
+    result = sillok_here()
+
+    assert result.status == 2
+    assert "up          run everything on this machine" in result.stdout
+    assert "Exit status: 0 fine" in result.stdout
+
+
 def test_an_empty_range_is_refused(sillok_here: Command):
     result = sillok_here(
         "reconcile", "--from", "2026-09-21", "--until", "2026-09-20", SILLOK_PROCESS_DSN="host=/nowhere"
