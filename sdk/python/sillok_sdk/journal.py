@@ -50,7 +50,8 @@ except ImportError:  # Windows
 
 MAGIC = b"SILLOKJ\1"
 RING = 4096
-REASONS = ("queue_full", "invalid", "too_large", "closed")
+# Their order is part of the format; new ones come last.
+REASONS = ("queue_full", "invalid", "too_large", "closed", "rejected")
 _RING, _HEAD, _TAIL, _CREATED, _DROPPED, _INSTANCE = 8, 16, 24, 32, 40, 128
 _INSTANCE_BYTES_MAX = RING - _INSTANCE - 4
 _NUMBER = Struct("<Q")
