@@ -59,6 +59,7 @@ with reporting as materialized (
     select c.source, c.client_id, 2, 'dropped', d.key, (d.value #>> '{}')::numeric
     from reporting c cross join lateral jsonb_each(c.dropped) d
     where jsonb_typeof(d.value) = 'number'
+        and d.key <> 'rejected'  -- these arrived, and are counted above
 ), total as (
     select source, client_id, sum(events) as missing from missing group by 1, 2
 ), rest as (

@@ -262,7 +262,7 @@ def _sustained() -> None:
 
 
 def _stub(port: int) -> None:
-    """Answer every POST with 200 and an empty object."""
+    """Answer every POST with 200 and a receipt."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -271,7 +271,7 @@ def _stub(port: int) -> None:
         def do_POST(self) -> None:
             if "Content-Length" in self.headers:
                 self.rfile.read(int(self.headers["Content-Length"]))
-            body = b'{"accepted":0,"rejected":[],"status":"Ok"}'
+            body = b'{"accepted":0,"rejected":[],"receipt":"r","status":"Ok"}'
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -34,7 +34,7 @@ class Recorder:
 
     def send(self, body, headers, _timeout_s):
         self.bodies.append(gzip.decompress(body) if "Content-Encoding" in headers else body)
-        return Answer(200, None, b'{"accepted":0,"rejected":[]}')
+        return Answer(200, None, b'{"accepted":0,"rejected":[],"receipt":"r"}')
 
     def close(self):
         pass

@@ -157,10 +157,10 @@ class DurableQueue(Queue):
             self._flying = True
             return batch
 
-    def acknowledge(self, batch: Batch, figures: Figures) -> None:
+    def acknowledge(self, batch: Batch, figures: Figures, rejected: int = 0) -> None:
         """Settle a batch, in the journal too."""
         with self._lock:
-            super().acknowledge(batch, figures)
+            super().acknowledge(batch, figures, rejected)
             self._settle(batch)
 
     def drop(self, batch: Batch, reason: str, figures: Figures) -> None:

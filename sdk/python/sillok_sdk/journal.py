@@ -3,11 +3,15 @@ r"""The durable queue's file: a ring of records in memory that the operating sys
 A record is in the file when `append` returns, and a process that is killed at any moment leaves it there. Only
 a power cut may take what the system has not written out; the checksum finds what it tore.
 
+Always true between two calls: from the head to the tail lie whole records that wait, with at most one rest of the ring
+between them, never before the first. So a record is refused only when there is no room for it in one piece, and an
+empty ring takes any record that is not larger than itself.
+
 Layout (little-endian; offsets in bytes). Positions count on and on; modulo `ring` they are places.
 
        0    8  magic     b"SILLOKJ\1"   the last byte is the format version
        8    8  ring      u64  size of the ring
-      16    8  head      u64  where the first record that waits begins
+      16    8  head      u64  where the first record that waits begins; not before the tail: nothing waits
       24    8  tail      u64  where the next record will begin; written after its record
       32    8  created   u64  events made, at the last time one was settled or refused
       40    8n dropped   u64  events given up, one number for each of `REASONS`
@@ -46,7 +50,8 @@ except ImportError:  # Windows
 
 MAGIC = b"SILLOKJ\1"
 RING = 4096
-REASONS = ("queue_full", "invalid", "too_large", "closed")
+# Their order is part of the format; new ones come last.
+REASONS = ("queue_full", "invalid", "too_large", "closed", "rejected")
 _RING, _HEAD, _TAIL, _CREATED, _DROPPED, _INSTANCE = 8, 16, 24, 32, 40, 128
 _INSTANCE_BYTES_MAX = RING - _INSTANCE - 4
 _NUMBER = Struct("<Q")
@@ -81,7 +86,7 @@ class Journal:
         self._map = memory = mmap.mmap(descriptor, 0)
         self._ring = self._number(_RING)
         self._head = self._number(_HEAD)
-        self._tail = self._number(_TAIL)
+        self._tail = max(self._number(_TAIL), self._head)  # killed between the two: an empty ring began again
         (size,) = _SIZE.unpack_from(memory, _INSTANCE)
         self.instance = bytes(memory[_INSTANCE + 4 : _INSTANCE + 4 + min(size, _INSTANCE_BYTES_MAX)])
 
@@ -134,18 +139,22 @@ class Journal:
         """Keep a record; `False` when there is no room."""
         size = len(payload)
         whole = _RECORD_BYTES + size + 7 & ~7
+        if whole > self._ring:
+            return False
         tail = self._tail
         place = tail % self._ring
         rest = self._ring - place
-        # An empty ring begins again at its first page, which is in memory already; not when what it held there is
-        # less than this record, for then the rest and the record would be more than the ring.
-        if whole > rest or (place >= whole and tail == self._head):
-            # Positions are multiples of 8, so that there is always room to say so.
-            if tail + rest + whole - self._head > self._ring:
+        is_empty = tail == self._head
+        # An empty ring begins again at its first page, which is in memory already.
+        if whole > rest or (place and is_empty):
+            if not is_empty and tail + rest + whole - self._head > self._ring:
                 return False
+            # Positions are multiples of 8, so that there is always room to say so.
             _SIZE.pack_into(self._map, RING + place, _REST)
             tail += rest
             place = 0
+            if is_empty:  # nothing waits before the rest, so that it is not in use
+                self._move_head(tail)
         elif tail + whole - self._head > self._ring:
             return False
         place += RING
@@ -158,11 +167,12 @@ class Journal:
         return True
 
     def holds(self, size: int) -> bool:
-        """Whether a payload of this size fits once there is room."""
-        return 2 * (size + _RECORD_BYTES + 8) <= self._ring
+        """Whether a payload of this size fits when nothing else waits."""
+        return _RECORD_BYTES + size + 7 & ~7 <= self._ring
 
     def read(self, position: int) -> Iterator[Record]:
-        """Yield the records from a position on; ends before one that a power cut tore."""
+        """Yield the records that wait from a position on; ends before one that a power cut tore."""
+        position = max(position, self._head)  # which skips what is at the position, when that is only a rest
         while position < self._tail:
             place = position % self._ring
             (size,) = _SIZE.unpack_from(self._map, RING + place)
@@ -191,8 +201,10 @@ class Journal:
     def settle(self, head: int, created: int, dropped: dict[str, int]) -> None:
         """Forget the records before a position, and remember the figures: in this order they can only be behind."""
         self.note(created, dropped)
-        self._head = head
-        _NUMBER.pack_into(self._map, _HEAD, head)
+        place = head % self._ring
+        if head < self._tail and _SIZE.unpack_from(self._map, RING + place)[0] == _REST:
+            head += self._ring - place  # or the rest counts as used until the record behind it is settled
+        self._move_head(head)
 
     def note(self, created: int, dropped: dict[str, int]) -> None:
         """Remember the figures."""
@@ -215,6 +227,10 @@ class Journal:
         self._map.close()
         os.close(self._descriptor)
         self._descriptor = -1
+
+    def _move_head(self, head: int) -> None:
+        self._head = head
+        _NUMBER.pack_into(self._map, _HEAD, head)
 
     def _number(self, at: int) -> int:
         (number,) = _NUMBER.unpack_from(self._map, at)

@@ -187,14 +187,16 @@ class Queue:
                 return 0.0
             return max(0.0, end - self._clock())
 
-    def acknowledge(self, batch: Batch, figures: Figures) -> None:
-        """Settle a batch, and the figures sent with it: a 200 answered them."""
+    def acknowledge(self, batch: Batch, figures: Figures, rejected: int = 0) -> None:
+        """Settle a batch, and the figures sent with it: the collector has them, but for so many it rejected."""
         with self._lock:
             self._flying = False
             self._reported = figures
             if batch.events:
                 self._remove(batch)
-                self._pending -= len(batch.events)
+                self._pending -= len(batch.events) - rejected
+                if rejected:
+                    self._drop("rejected", rejected)
                 self._settled.notify_all()
 
     def split(self, batch: Batch) -> None:

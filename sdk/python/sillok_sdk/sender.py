@@ -1,18 +1,18 @@
 """The one loop that sends: take a batch, try it, do what the answer asks.
 
 No answer is not a refusal: the same events go again, under the same ids. Events leave the queue only when
-a 200 answered them, when the collector refused them alone (400, 413), or at the deadline of `close()`.
+a 200 with the collector's receipt answered them, when they were refused alone (400, 413), or at the deadline of
+`close()`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sillok_sdk.trouble import Troubles
-from sillok_sdk.wire import Envelope, Order, in_doubt, order
+from sillok_sdk.wire import Envelope, Order, in_doubt, order, read_answer, rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,17 +106,20 @@ class Sender:
     def obey(self, batch: Batch, figures: Figures, answer: Answer) -> Pause:
         """Do what the answer asks."""
         status, retry_after_s, text = answer
-        asked = order(status)
+        told = read_answer(text)
+        asked = order(status, text, told)
         if asked is Order.DONE:
-            self._queue.acknowledge(batch, figures)
+            rejected = rejections(told)[: len(batch.events)]
+            self._queue.acknowledge(batch, figures, len(rejected))
             self._failures = 0
-            self._look_at_rejections(text)
+            for code, field in rejected:
+                self._troubles.tell("rejected", f"the collector does not accept an event: {code} ({field})", code)
             return Pause()
         if asked is Order.SPLIT:
             self._failures = 0
             self._divide(batch, figures, status)
             return Pause()
-        self._queue.keep(batch, in_doubt=in_doubt(status))
+        self._queue.keep(batch, in_doubt=in_doubt(status, asked))
         if asked is Order.PLAIN and self._gzip_bytes_min is not None:
             self._gzip_bytes_min = None
             return Pause()
@@ -128,7 +131,8 @@ class Sender:
             self._failures = 0
             self._troubles.tell("told_to_wait", f"status {status}; events wait in the queue")
             return Pause(min(retry_after_s, _RETRY_AFTER_S_MAX), firm=True)
-        return self._back_off("failed", f"status {status}; events wait and are sent again")
+        who = " of somebody who is not the collector (a portal or proxy on the way?)" if status in (200, 400) else ""
+        return self._back_off("not_ours" if who else "failed", f"status {status}{who}; events wait and are sent again")
 
     def _divide(self, batch: Batch, figures: Figures, status: int) -> None:
         """Split a refused batch; what is refused alone is dropped and counted."""
@@ -156,15 +160,3 @@ class Sender:
             left_s = self._queue.deadline - self._clock()
             return max(0.05, min(timeout_s, left_s))
         return timeout_s
-
-    def _look_at_rejections(self, text: bytes) -> None:
-        """Warn of events the collector did not accept: it has them and their reason, so they arrived."""
-        if b'"rejected":[]' in text or b'"rejected": []' in text:
-            return
-        try:
-            rejected = json.loads(text)["rejected"]
-            codes = sorted({str(entry["code"]) for entry in rejected})
-        except Exception:  # noqa: BLE001  the 200 alone is the promise; its text is advice
-            return
-        if rejected:
-            self._troubles.tell("rejected", f"the collector rejected events: {', '.join(codes)}")

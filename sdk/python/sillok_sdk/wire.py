@@ -8,10 +8,12 @@ a new `sent_at` and new figures.
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sillok_sdk.encode import encode
+from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS
 from sillok_sdk.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ _PROPS_BYTES_MAX = 8_000
 _EVENT_BYTES_MAX = 32_000
 # The longest field, an address.
 _TEXT_MAX = 2_048
+
+# Of a rejection's code, in a warning.
+_CODE_MAX = 64
 
 SDK = f"python/{__version__}"
 
@@ -49,19 +54,49 @@ _ORDERS = {
     429: Order.WAIT,
     503: Order.WAIT,
 }
+# After these, events leave the queue.
+_FORGETTING = (200, 400)
 
 
-def order(status: int) -> Order:
-    """Return what an HTTP status asks for. Only 200 is success: no other 2xx promises anything."""
-    return _ORDERS.get(status, Order.RETRY)
+def read_answer(text: bytes) -> dict[str, Any]:
+    """Return what an answer says; nothing when it is none of the collector's, whose answers are JSON objects."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
-def in_doubt(status: int) -> bool:
-    """Return whether events may have been kept although the answer was not 200.
+def order(status: int, text: bytes, told: Mapping[str, Any]) -> Order:
+    """Return what an answer asks for. Only a 200 with our receipt is success: no other 2xx promises anything.
+
+    A captive portal, a sign-in page and a block page answer 200 or 400 as well, with a text of their own: nobody has
+    the events, and nothing is wrong with them. A 413 is obeyed whoever gives it, for a proxy has limits too.
+    """
+    asked = _ORDERS.get(status, Order.RETRY)
+    is_ours = bool(told.get("receipt")) if asked is Order.DONE else bool(told) or not text.strip()
+    return Order.RETRY if status in _FORGETTING and not is_ours else asked
+
+
+def in_doubt(status: int, asked: Order) -> bool:
+    """Return whether events may have been kept although the answer does not acknowledge them.
 
     A proxy's 502 hides the collector's answer; a 503 may follow a write that reached the disk after all.
     """
-    return status == 503 or order(status) is Order.RETRY  # noqa: PLR2004  see _ORDERS
+    return status == 503 or asked is Order.RETRY  # noqa: PLR2004  see _ORDERS
+
+
+def rejections(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return code and field of each event that the collector has not accepted, without any value."""
+    listed = told.get("rejected")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return [(str(entry.get("code"))[:_CODE_MAX], _field(entry.get("field"))) for entry in entries]
+
+
+def _field(path: object) -> str:
+    """Return the field that a path such as `events[3].props.a` is about."""
+    name = str(path).partition("].")[2].partition(".")[0]
+    return name if name in CONTEXT_KINDS or name in EVENT_KINDS else "event"
 
 
 def context_members(context: Mapping[str, Any]) -> bytes:

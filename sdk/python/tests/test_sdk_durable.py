@@ -172,6 +172,7 @@ def test_a_dead_parent_s_journal_is_free_while_its_children_live(collector, fold
         for n in range(50): client.click(page_code="parent")
         if os.fork() == 0:
             client.click(page_code="child")
+            client._heirs._thread.join()  # it has looked while its parent lived, so that it is not the heir
             print(os.getpid(), flush=True)
             time.sleep(60)
             os._exit(0)
@@ -346,3 +347,17 @@ def test_an_empty_ring_has_room_however_little_it_held(folder):
         assert [record.seq for record in journal.read(journal.head)] == [seq]
         journal.settle(journal.tail, seq, {})
     journal.close(is_done=True)
+
+
+def test_a_queue_that_was_emptied_takes_what_comes(collector, folder):
+    """One event, and when it has arrived twenty smaller ones at once: nothing is settled between them."""
+    for settings in ({}, {"journal_bytes_max": 20_000}):
+        client = Client(collector.url, "k", folder=folder, **settings)
+        for size in (900, 300, 30):
+            client.click(props={"text": "x" * size})
+            assert client.flush(30_000)
+            for _ in range(20):
+                client.click(props={"text": "x" * (size // 3)})
+        assert client.flush(30_000)
+        assert client.figures() == (63, 0, {})
+        assert client.close()

@@ -73,7 +73,7 @@ CONTEXT = [
 
 class Nowhere:
     def send(self, *_):
-        return Answer(200, None, b"")
+        return Answer(200, None, b'{"receipt":"r"}')
 
     def close(self):
         pass

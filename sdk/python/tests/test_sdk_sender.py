@@ -31,7 +31,7 @@ class Scripted:
         answer = self.answers.pop(0) if self.answers else 200
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, tuple) else (answer, None, b'{"rejected":[]}')
+        return answer if isinstance(answer, tuple) else (answer, None, b'{"rejected":[],"receipt":"r"}')
 
     def close(self):
         pass
@@ -242,7 +242,7 @@ def test_a_request_at_close_may_not_outlast_the_deadline():
 
 def test_each_kind_of_trouble_is_told_once_and_without_values(caplog):
     caplog.set_level(logging.WARNING, "sillok_sdk")
-    rejection = b'{"accepted":2,"rejected":[{"index":0,"code":"invalid_field","message":"900101-1234567"}]}'
+    rejection = b'{"receipt":"r","rejected":[{"index":0,"code":"invalid_field","message":"900101-1234567"}]}'
     rig = Rig(500, 500, OSError("900101-1234567"), OSError(), 401, 401, (200, None, rejection))
     while rig.step() is not None:
         pass
@@ -272,7 +272,7 @@ def test_whatever_the_collector_answers_every_event_has_one_fate(seed):
         if guilty.intersection(seqs):
             return 400, None, b""
         acknowledged.extend((parsed["context"]["page_code"], seq) for seq in seqs) if seqs else None
-        return 200, None, b""
+        return 200, None, b'{"receipt":"r"}'
 
     rig.transport.send = send
     for step in range(200):
@@ -290,3 +290,79 @@ def test_whatever_the_collector_answers_every_event_has_one_fate(seed):
     for code in "01234":
         seqs = [seq for context, seq in acknowledged if context == code]
         assert seqs == sorted(seqs)
+
+
+PORTAL = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the hotel</body></html>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(PORTAL, b"", b" ", b"OK", b"null", b"[]", b"{}", b'""', b"0", b"\xff\xfe", b"[" * 100_000, b'{"receipt":'),
+        *(b'{"receipt":""}', b'{"receipt":null}', b'{"status":"ok"}', b'{"accepted":3,"rejected":[]}', b'["receipt"]'),
+        *(b'{"error":{"code":"login_required"}}', b'"receipt"', b'{"rejected":[{"receipt":"r"}]}'),
+    ],
+)
+def test_a_200_of_somebody_else_is_an_outage(text):
+    """A captive portal, a sign-in page, a block page: without the receipt nobody has the events."""
+    rig = Rig(*[(200, None, text)] * 3, 200)
+    assert [rig.step().seconds for _ in range(4)] == [0.5, 1.0, 2.0, 0]
+    assert rig.sent() == [[1, 2, 3]] * 4
+    assert rig.queue.figures() == (3, 0, {})
+
+
+@pytest.mark.parametrize("text", [PORTAL, b"Bad Request", b"[]", b'"blocked"'])
+def test_a_block_page_s_400_does_not_throw_events_away(text):
+    rig = Rig((400, None, text), (400, None, text), 200)
+    assert [rig.step().seconds for _ in range(3)] == [0.5, 1.0, 0]
+    assert rig.queue.figures() == (3, 0, {})
+
+
+def test_a_report_is_told_again_until_the_collector_itself_has_it():
+    rig = Rig(400, (200, None, PORTAL), 200, events=1)
+    while rig.step() is not None:
+        pass
+    assert rig.sent() == [[1], [], []]
+
+
+def test_closing_behind_a_portal_leaves_in_doubt_what_it_swallowed():
+    rig = Rig(*[(200, None, PORTAL)] * 100)
+    rig.sender._jitter = lambda: 0.0
+    rig.queue.close(rig.clock.now + 2)
+    rig.step()
+    assert rig.queue.figures() == (3, 3, {})
+
+
+def test_what_the_collector_rejects_is_counted_and_each_code_is_told_once(caplog):
+    caplog.set_level(logging.WARNING, "sillok_sdk")
+    entries = [
+        {"index": 0, "code": "invalid_field", "field": "events[0].time", "message": "900101-1234567"},
+        {"index": 1, "code": "props_too_large", "field": "events[1].props.900101-1234567", "message": ""},
+    ]
+    answer = json.dumps({"accepted": 1, "rejected": entries, "receipt": "r"}).encode()
+    rig = Rig((200, None, answer), (200, None, answer), events=3)
+    rig.step()
+    assert rig.queue.figures() == (3, 0, {"rejected": 2})
+    for _ in range(2):
+        rig.queue.add(b'"platform":"server"', b'"x":1}')
+    rig.queue.flush(0)
+    while rig.step() is not None:
+        pass
+    assert rig.queue.figures() == (5, 0, {"rejected": 4})
+    assert rig.transport.bodies[-1]["clients"][0]["dropped"] == {"rejected": 4}
+    assert [record.getMessage() for record in caplog.records] == [
+        "rejected: the collector does not accept an event: invalid_field (time)",
+        "rejected: the collector does not accept an event: props_too_large (props)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rejected", ["7", "{}", "null", "[7]", '[{"code":{}}]', "[[]]", '[{"code":"a"},{"code":"b"},{"code":"c"}]']
+)
+def test_a_list_of_rejections_that_makes_no_sense_does_no_harm(rejected):
+    rig = Rig((200, None, b'{"receipt":"r","rejected":%s}' % rejected.encode()), events=2)
+    while rig.step() is not None:
+        pass
+    created, pending, dropped = rig.queue.figures()
+    assert (created, pending) == (2, 0)
+    assert sum(dropped.values()) <= 2
