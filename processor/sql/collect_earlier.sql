@@ -18,16 +18,24 @@ with recursive reach as (
 ), near as (
     select s.source, s.visitor_id, s.session_id, s.started_at, s.ended_at, s.customer_id,
         coalesce(s.active_from, s.started_at) as active_from, coalesce(s.active_until, s.ended_at) as active_until
-    from clean.sessions s
-    join reach using (source, visitor_id)
-    where s.is_derived and s.is_visit and s.started_at <= reach.reach_until and s.ended_at >= reach.reach_from
+    from reach r
+    cross join lateral (
+        select * from clean.sessions s
+        where s.source = r.source and s.visitor_id = r.visitor_id and s.is_derived and s.is_visit
+            and s.started_at <= r.reach_until and s.ended_at >= r.reach_from
+        offset 0
+    ) s
     union
     select s.source, s.visitor_id, s.session_id, s.started_at, s.ended_at, s.customer_id,
         coalesce(s.active_from, s.started_at), coalesce(s.active_until, s.ended_at)
     from near n
-    join clean.sessions s on s.source = n.source and s.visitor_id = n.visitor_id and s.is_derived and s.is_visit
-        and s.started_at between n.active_from - interval '30 minutes' and n.active_until + interval '30 minutes'
-        and coalesce(s.active_from, s.started_at) between n.active_from and n.active_until + interval '30 minutes'
+    cross join lateral (
+        select * from clean.sessions s
+        where s.source = n.source and s.visitor_id = n.visitor_id and s.is_derived and s.is_visit
+            and s.started_at between n.active_from - interval '30 minutes' and n.active_until + interval '30 minutes'
+            and coalesce(s.active_from, s.started_at) between n.active_from and n.active_until + interval '30 minutes'
+        offset 0
+    ) s
 ), earlier as (
     -- Backwards from each visitor's first collected session, through those it followed without silence.
     (
