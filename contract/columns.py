@@ -60,7 +60,8 @@ MEANINGS: Final[dict[str, str]] = {
     ),
     "clean.events.client_time": "When it happened by the client's own clock; null when that was no time at all.",
     "clean.events.session_id": (
-        "The session it belongs to: the SDK's, or else one derived from 30 minutes of silence. Unique per source."
+        "The session it belongs to: the SDK's, or else one derived from 30 minutes of silence. Unique per source. Null"
+        " for an error, exit, popup or server's custom event of which no session of its visitor is within 30 minutes."
     ),
     "clean.events.sdk_session_id": "The session the SDK named; null when it named none.",
     "clean.events.page_host": "Host of the page's URL, in lower case.",
@@ -72,13 +73,21 @@ MEANINGS: Final[dict[str, str]] = {
     "clean.sessions.session_date": "Korean calendar day on which the session began.",
     "clean.sessions.started_at": "Time of its first event.",
     "clean.sessions.ended_at": "Time of its last event.",
+    "clean.sessions.is_visit": (
+        "True when somebody did something in it; false when it holds only what happens without a person: an exit alone"
+        " is no visit."
+    ),
+    "clean.sessions.active_from": "Time of the first thing the visitor did; null when nothing, and in older rows.",
+    "clean.sessions.active_until": "Time of the last thing the visitor did; what only belongs may come after it.",
     "clean.sessions.is_derived": "True when no SDK named the session and it was cut by 30 minutes of silence.",
     "clean.sessions.is_test": "True when any of its events came with a write key of kind `test`.",
     "clean.sessions.is_bot": "True when any of its events came from a machine.",
     "clean.sessions.visitor_id": (
         "The visitor's `anonymous_id`; without one the SDK's session, or a keyed hash that is good for a day."
     ),
-    "clean.sessions.customer_id": "The customer of the session's last event that names one.",
+    "clean.sessions.customer_id": (
+        "The customer of the session's last event that names one; what was only attached to it has no say."
+    ),
     "clean.sessions.events": "How many events it has.",
     "clean.sessions.page_views": "How many of them are page views.",
     "clean.sessions.clicks": "How many of them are clicks.",

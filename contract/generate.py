@@ -43,6 +43,9 @@ comment on table ops.migrations is 'Which migrations this database has had.';
 _CREATE: Final = re.compile(r"create\s+table\s+(?:if\s+not\s+exists\s+)?(\w+)\.(\w+)\s*\(", re.IGNORECASE)
 _ALTER: Final = re.compile(r"alter\s+table\s+\S+\s+(?:add(?!\s+constraint)|drop|rename)\b", re.IGNORECASE)
 _ADD: Final = re.compile(r"alter\s+table\s+(\w+\.\w+)\s+add\s+column\s+([^,;]+);", re.IGNORECASE)
+_DROP_NOT_NULL: Final = re.compile(
+    r"alter\s+table\s+(\w+\.\w+)\s+alter\s+column\s+(\w+)\s+drop\s+not\s+null;", re.IGNORECASE
+)
 _TABLE_COMMENT: Final = re.compile(r"comment\s+on\s+table\s+(\w+\.\w+)\s+is\s+'((?:[^']|'')*)'", re.IGNORECASE)
 _CONSTRAINT: Final = re.compile(r"(?:constraint|primary|unique|check|foreign|exclude|like)\b", re.IGNORECASE)
 _AFTER_TYPE: Final = re.compile(
@@ -55,7 +58,7 @@ _PROCESSOR_FLAGS: Final = {
     "future": "Its time lies more than 10 minutes after it was received.",
     "clock_corrected": "The client's clock was wrong by more than a minute; `event_time` was moved.",
     "clock_wrong": "Its time was impossible; `event_time` is `received_at`.",
-    "session_derived": "The SDK named no session; `session_id` was derived.",
+    "session_derived": "The SDK named no session; `session_id` was derived, or is null where it belongs to none.",
 }
 _DOOR_FLAGS: Final = {
     "truncated": "A text was over its limit and was cut.",
@@ -188,12 +191,23 @@ def read_tables(meanings: Mapping[str, str] = MEANINGS) -> list[Table]:
             tables.append(Table(table, purposes[table], columns))
         for table, definition in _ADD.findall(sql):
             name, shape = _column(definition)
-            [known] = [t for t in tables if t.name == table]
-            known.columns.append(Column(name, *shape, *explain(table, name), number))
+            _columns_of(table, tables).append(Column(name, *shape, *explain(table, name), number))
+        _allow_nulls(sql, tables)
     left_over = meanings.keys() - used
     if left_over:
         raise ValueError(f"contract/columns.py explains columns that no table has: {', '.join(sorted(left_over))}")
     return sorted(tables, key=lambda table: _SCHEMAS.index(table.name.partition(".")[0]))
+
+
+def _columns_of(name: str, tables: list[Table]) -> list[Column]:
+    [table] = [table for table in tables if table.name == name]
+    return table.columns
+
+
+def _allow_nulls(sql: str, tables: list[Table]) -> None:
+    for table, name in _DROP_NOT_NULL.findall(sql):
+        columns = _columns_of(table, tables)
+        columns[:] = [c._replace(is_required=c.is_required and c.name != name) for c in columns]
 
 
 def _fields() -> tuple[dict[str, str], dict[str, str]]:

@@ -2,6 +2,8 @@
 
 Always true:
 
+- What a person does (`ops.is_doing`) begins and prolongs a session. What only belongs to one joins a session that is
+  there, or has none: so what is attached never decides what there is to be attached to.
 - A session that a run touched is written again from all its events, read once; no other is touched.
 - A row depends on its session's events alone, never on the order of their arrival.
 - A row that would say the same is not written again.
@@ -27,6 +29,15 @@ def rewrite_touched(connection: psycopg.Connection) -> None:
 
 
 def rewrite(connection: psycopg.Connection) -> None:
+    """Write the sessions that stand in batch_sessions, then once more those that what belongs leaves or joins."""
+    _write(connection)
+    if _attach(connection):
+        connection.execute("truncate batch_sessions, batch_pages")
+        connection.execute(read_sql("processor.sql", "moved_sessions.sql"))
+        _write(connection)
+
+
+def _write(connection: psycopg.Connection) -> None:
     """Write the sessions that stand in batch_sessions, and their page views, from their events."""
     connection.execute("analyze batch_sessions")
     first, last = connection.execute("select min(first_date), max(last_date) from batch_sessions").fetchone() or (0, 0)
@@ -35,3 +46,17 @@ def rewrite(connection: psycopg.Connection) -> None:
         connection.execute(read_sql("processor.sql", name), span)
     with by_probe(connection):
         connection.execute(read_sql("processor.sql", "write_page_views.sql"), span)
+
+
+def _attach(connection: psycopg.Connection) -> bool:
+    """Give what belongs to a session the one it has now; return whether any event moved."""
+    first, last = connection.execute(
+        "select min(first_date) - 1, max(last_date) + 1 from ("
+        "select first_date, last_date from batch_sessions"
+        " union all select ops.day_of(event_time), ops.day_of(event_time) from batch_belonging) days"
+    ).fetchone() or (None, None)
+    with by_probe(connection):
+        moved = connection.execute(
+            read_sql("processor.sql", "attach_belonging.sql"), {"first_date": first, "last_date": last}
+        )
+    return moved.rowcount > 0

@@ -7,22 +7,58 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from contract.event import StoredEvent
+from contract.event import TYPES_OF_DOING, StoredEvent
 
 MINUTE_MS = 60_000
+HALF_HOUR_MS = 30 * MINUTE_MS
 
 
 def by_time(events: list[StoredEvent]) -> list[StoredEvent]:
     return sorted(events, key=lambda e: (e.time, e.event_id))
 
 
-def sessions(events: list[StoredEvent]) -> dict[UUID, str]:
-    """Return each event's session: the SDK's, or the one cut from its visitor's events without one."""
-    found = {e.event_id: e.session_id for e in events if e.session_id is not None}
-    bare = [e for e in events if e.session_id is None]
+def is_doing(stored: StoredEvent) -> bool:
+    """Return whether a person did it."""
+    return stored.event_type in TYPES_OF_DOING or (stored.event_type == "custom" and stored.platform != "server")
+
+
+def is_attached(stored: StoredEvent) -> bool:
+    """Return whether it joins a session that others made, or has none."""
+    return stored.session_id is None and not is_doing(stored)
+
+
+def sessions(events: list[StoredEvent]) -> dict[UUID, str | None]:
+    """Return each event's session: the SDK's, or one cut from what its visitor did, or what it belongs to."""
+    found: dict[UUID, str | None] = {e.event_id: e.session_id for e in events if e.session_id is not None}
+    bare = [e for e in events if e.session_id is None and is_doing(e)]
     for visitor in {e.anonymous_id for e in bare}:
         found |= cut([e for e in bare if e.anonymous_id == visitor])
-    return found
+    made: dict[str, list[StoredEvent]] = {}
+    for stored in events:
+        if (name := found.get(stored.event_id)) is not None:
+            made.setdefault(name, []).append(stored)
+    return found | {e.event_id: belonging(e, made) for e in events if is_attached(e)}
+
+
+def belonging(stored: StoredEvent, made: dict[str, list[StoredEvent]]) -> str | None:
+    """Return which of these sessions an event belongs to, if any."""
+    fitting: list[tuple[bool, int, str]] = []
+    for name, own in made.items():
+        did = [e.time for e in own if is_doing(e)]
+        [*_, customer] = [None, *(e.customer_id for e in in_order(own) if e.customer_id is not None)]
+        if not did or first_visitor(own) != stored.anonymous_id or {customer, stored.customer_id, None} != {
+            customer or stored.customer_id, None
+        }:  # fmt: skip
+            continue
+        since, until = stored.time - min(did), stored.time - max(did)
+        if (since >= 0 and until <= HALF_HOUR_MS) or (-HALF_HOUR_MS <= since < 0 and stored.event_type != "exit"):
+            fitting.append((since < 0, abs(since), name))
+    return min(fitting)[2] if fitting else None
+
+
+def first_visitor(own: list[StoredEvent]) -> str | None:
+    """Return whose session it is, by the first of its own events that says so."""
+    return next((e.anonymous_id for e in in_order(own) if e.anonymous_id is not None), None)
 
 
 def cut(events: list[StoredEvent]) -> dict[UUID, str]:
@@ -47,17 +83,22 @@ def visits(events: list[StoredEvent]) -> dict[str, list[StoredEvent]]:
     names = sessions(events)
     found: dict[str, list[StoredEvent]] = {}
     for stored in events:
-        found.setdefault(names[stored.event_id], []).append(stored)
-    for own in found.values():
-        began: dict[str | None, int] = {}
-        for stored in by_time(own):
-            began.setdefault(stored.client_id, stored.time)
-        own.sort(
-            key=lambda e, began=began: (
-                began[e.client_id], e.client_id is None, e.client_id or "", e.seq is None, e.seq or 0, e.time, e.event_id
-            )
-        )  # fmt: skip
-    return found
+        if (name := names[stored.event_id]) is not None:
+            found.setdefault(name, []).append(stored)
+    return {name: in_order(own) for name, own in found.items()}
+
+
+def in_order(own: list[StoredEvent]) -> list[StoredEvent]:
+    """Return a session's events in its order."""
+    began: dict[str | None, int] = {}
+    for stored in by_time(own):
+        began.setdefault(stored.client_id, stored.time)
+    return sorted(
+        own,
+        key=lambda e: (
+            began[e.client_id], e.client_id is None, e.client_id or "", e.seq is None, e.seq or 0, e.time, e.event_id
+        ),
+    )  # fmt: skip
 
 
 def session_rows(events: list[StoredEvent]) -> list[dict[str, Any]]:
@@ -65,15 +106,19 @@ def session_rows(events: list[StoredEvent]) -> list[dict[str, Any]]:
     rows = []
     for name, own in sorted(visits(events).items()):
         pages = [e for e in own if e.event_type == "page_view"]
-        named = [e.customer_id for e in own if e.customer_id is not None]
-        visitors = [e.anonymous_id for e in own if e.anonymous_id is not None]
+        named = [e.customer_id for e in own if e.customer_id is not None and not is_attached(e)]
+        visitors = [e.anonymous_id for e in own if e.anonymous_id is not None and not is_attached(e)]
+        did = [e.time for e in own if is_doing(e)]
         exits = [e.exit_menu for e in own if e.exit_menu is not None]
         rows.append(
             {
                 "session_id": name,
                 "started_ms": min(e.time for e in own),
                 "ended_ms": max(e.time for e in own),
-                "is_derived": own[0].session_id is None,
+                "is_derived": all(e.session_id is None for e in own),
+                "is_visit": bool(did),
+                "active_from_ms": min(did, default=None),
+                "active_until_ms": max(did, default=None),
                 "visitor_id": visitors[0] if visitors else name,
                 "customer_id": named[-1] if named else None,
                 "events": len(own),

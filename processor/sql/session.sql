@@ -31,21 +31,32 @@ create temporary table if not exists batch_derived (
     customer_id text, session_id text, is_new boolean not null, old_session_id text, event_date date not null,
     carried_start timestamptz, carried_customer_id text
 ) on commit delete rows;
+-- Rows of the batch without a session of the SDK's that begin none: they join one that is there, or have none.
+create temporary table if not exists batch_belonging (
+    source text not null, visitor_id text not null, event_time timestamptz not null
+) on commit delete rows;
+-- The sessions that what belongs left or joined, by the day of the event.
+create temporary table if not exists batch_moved (
+    source text not null, session_id text not null, event_date date not null
+) on commit delete rows;
 -- The rows the run wrote into clean.events, as far as what follows needs them.
 create temporary table if not exists batch_written (
-    source text not null, session_id text not null, event_date date not null, event_time timestamptz not null,
+    source text not null, session_id text, event_date date not null, event_time timestamptz not null,
     event_type text not null, anonymous_id text, customer_id text
 ) on commit delete rows;
--- The sessions that are written again, with the days their events lie on; `is_known` when they have been written before.
+-- The sessions that are written again, with the days their events lie on; `is_known` when they have been written before,
+-- and then whose they were, and from when to when their visitor did something.
 create temporary table if not exists batch_sessions (
     session_no integer primary key, source text not null, session_id text not null, visitor_id text,
-    first_date date not null, last_date date not null, is_known boolean not null
+    first_date date not null, last_date date not null, is_known boolean not null,
+    known_visitor_id text, known_from timestamptz, known_until timestamptz
 ) on commit delete rows;
 -- Their page views, and what instances did before their first; `nth` is the first event's place in the session, `tid` its
 -- place in the day's partition of clean.events.
 create temporary table if not exists batch_pages (
     session_no integer not null, nth integer not null, is_view boolean not null, event_date date not null, tid tid not null,
     entered_at timestamptz not null, last_at timestamptz, started_at timestamptz not null, ended_at timestamptz not null,
+    active_from timestamptz, active_until timestamptz,
     events integer not null, clicks integer not null, errors integer not null, is_derived boolean not null,
     is_test boolean not null, is_bot boolean not null, anonymous_id text, customer_id text, exit_menu text, app_version text
 ) on commit delete rows;

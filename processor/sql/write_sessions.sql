@@ -7,10 +7,11 @@ insert into clean.sessions (
     events, page_views, clicks, errors, entry_page_url, entry_page_code, entry_page_name,
     exit_page_url, exit_page_code, exit_page_name, exit_menu, channel, referrer_host,
     utm_source, utm_medium, utm_campaign, utm_term, utm_content, ad_click_id,
-    platform, app_version, device_type, os_name, browser_name, country, region
+    platform, app_version, device_type, os_name, browser_name, country, region, is_visit, active_from, active_until
 )
 with visits as (
-    select session_no, min(started_at) as started_at, max(ended_at) as ended_at, bool_and(is_derived) as is_derived,
+    select session_no, min(started_at) as started_at, max(ended_at) as ended_at,
+        min(active_from) as active_from, max(active_until) as active_until, bool_and(is_derived) as is_derived,
         bool_or(is_test) as is_test, bool_or(is_bot) as is_bot,
         (array_agg(anonymous_id order by nth) filter (where anonymous_id is not null))[1] as anonymous_id,
         (array_agg(customer_id order by nth) filter (where customer_id is not null))[count(customer_id)] as customer_id,
@@ -30,7 +31,7 @@ select b.source, b.session_id, ops.day_of(v.started_at), v.started_at, v.ended_a
         then case when entry.platform in ('android', 'ios') then 'app' else 'direct' end else entry.channel end,
     entry.referrer_host, entry.utm_source, entry.utm_medium, entry.utm_campaign, entry.utm_term, entry.utm_content,
     entry.ad_click_id, entry.platform, v.app_version, entry.device_type, entry.os_name, entry.browser_name,
-    entry.country, entry.region
+    entry.country, entry.region, v.active_from is not null, v.active_from, v.active_until
 from visits v
 join batch_sessions b using (session_no)
 -- The way in is the first page view, the way out the last; a session without one begins with its first event.
@@ -59,5 +60,6 @@ on conflict (source, session_id) do update set
     utm_term = excluded.utm_term, utm_content = excluded.utm_content, ad_click_id = excluded.ad_click_id,
     platform = excluded.platform, app_version = excluded.app_version, device_type = excluded.device_type,
     os_name = excluded.os_name, browser_name = excluded.browser_name, country = excluded.country,
-    region = excluded.region
+    region = excluded.region, is_visit = excluded.is_visit, active_from = excluded.active_from,
+    active_until = excluded.active_until
 where sessions.* is distinct from excluded.*

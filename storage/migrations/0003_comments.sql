@@ -13,7 +13,7 @@ comment on column clean.events.event_type is '행동정보유형: What kind of b
 comment on column clean.events.event_name is '이벤트명: Required for `custom`.';
 comment on column clean.events.client_id is '인스턴스ID: Which SDK instance made it: one page load, process or forked child.';
 comment on column clean.events.seq is '순번: 1, 2, 3 … within one `client_id`.';
-comment on column clean.events.session_id is '세션ID: The session it belongs to: the SDK''s, or else one derived from 30 minutes of silence. Unique per source.';
+comment on column clean.events.session_id is '세션ID: The session it belongs to: the SDK''s, or else one derived from 30 minutes of silence. Unique per source. Null for an error, exit, popup or server''s custom event of which no session of its visitor is within 30 minutes.';
 comment on column clean.events.sdk_session_id is 'The session the SDK named; null when it named none.';
 comment on column clean.events.anonymous_id is '방문자ID: The device or browser.';
 comment on column clean.events.customer_id is '고객ID: The customer after login; may be a keyed hash made by the app.';
@@ -76,7 +76,7 @@ comment on column clean.sessions.is_derived is 'True when no SDK named the sessi
 comment on column clean.sessions.is_test is 'True when any of its events came with a write key of kind `test`.';
 comment on column clean.sessions.is_bot is 'True when any of its events came from a machine.';
 comment on column clean.sessions.visitor_id is 'The visitor''s `anonymous_id`; without one the SDK''s session, or a keyed hash that is good for a day.';
-comment on column clean.sessions.customer_id is '고객ID: The customer of the session''s last event that names one.';
+comment on column clean.sessions.customer_id is '고객ID: The customer of the session''s last event that names one; what was only attached to it has no say.';
 comment on column clean.sessions.events is 'How many events it has.';
 comment on column clean.sessions.page_views is 'How many of them are page views.';
 comment on column clean.sessions.clicks is 'How many of them are clicks.';

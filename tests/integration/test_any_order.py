@@ -18,7 +18,9 @@ ORDERS, LOADS = 6, 4
 
 SESSIONS = """
 select session_id, (extract(epoch from started_at) * 1000)::bigint as started_ms,
-    (extract(epoch from ended_at) * 1000)::bigint as ended_ms, is_derived, visitor_id, customer_id, events, page_views,
+    (extract(epoch from ended_at) * 1000)::bigint as ended_ms, is_derived,
+    is_visit, (extract(epoch from active_from) * 1000)::bigint as active_from_ms,
+    (extract(epoch from active_until) * 1000)::bigint as active_until_ms, visitor_id, customer_id, events, page_views,
     clicks, errors, entry_page_code, exit_page_code, exit_menu
 from clean.sessions where source = %s order by session_id collate "C"
 """
@@ -34,7 +36,10 @@ from clean.identities where source = %s order by anonymous_id collate "C", lower
 """
 
 steps = st.sampled_from([0, 1, 1, 5, 9, 10, 29, 30, 31, 45, 300, 720])
-kinds = st.sampled_from(["page_view", "page_view", "click", "error", "login", "logout", "exit", "tab"])
+kinds = st.sampled_from(
+    ["page_view", "page_view", "click", "login", "logout", "tab", "error", "exit", "popup", "custom", "error", "exit"]
+)
+platforms = st.sampled_from([None, "web", "server", "server"])
 sdk_sessions = st.sampled_from([None, None, "s1", "s2"])
 clients = st.sampled_from(["c1", "c1", "c2", None])
 people = st.sampled_from([None, None, "k1", "k1", "k2"])
@@ -62,6 +67,7 @@ def lives(draw: st.DrawFn) -> list[StoredEvent]:
                 event_id=new_id(), time=EVENING_MS + minutes * MINUTE_MS, event_type=kind, client_id=client,
                 seq=numbers[client] if client else None, session_id=draw(sdk_sessions), anonymous_id=draw(devices),
                 customer_id=draw(people), page_code=f"P{len(made)}", exit_menu=f"M{len(made)}" if kind == "exit" else None,
+                event_name="c" if kind == "custom" else None, platform=draw(platforms),
             )
         )  # fmt: skip
     return made
@@ -95,7 +101,10 @@ def assert_any_order(road: Road, made: list[StoredEvent], rng: random.Random) ->
         loads_of[f"{order}-{new_id().hex}"] = parts
     send(road, made, loads_of)
     first, *others = loads_of
+    names = plain.sessions(made)
     for source in loads_of:
+        found = road.rows("select event_id, session_id from clean.events where source = %s", source)
+        assert {row["event_id"]: row["session_id"] for row in found} == names
         assert road.rows(SESSIONS, source) == plain.session_rows(made)
         assert road.rows(PAGE_VIEWS, source) == plain.page_view_rows(made)
         assert road.rows(IDENTITIES, source) == plain.identity_rows(made)
@@ -125,6 +134,7 @@ def test_long_visits_in_any_order_give_the_same_tables(road, visit, seed):
             event(
                 event_id=new_id(), time=EVENING_MS + minutes * MINUTE_MS, event_type=kind, client_id="c1",
                 seq=None if unnumbered else nth + 1, anonymous_id="v", customer_id=named, page_code=f"P{nth}",
+                event_name="c" if kind == "custom" else None,
             )
         )  # fmt: skip
     assert_any_order(road, made, random.Random(seed))

@@ -56,3 +56,26 @@ def test_duplicates_are_not_held_against_each_row(road):
     assert road.values("select count(*) from ops.duplicates") == [repeats]
     after = read_whole(road, "batch_repeats")
     assert after["batch_repeats"] - before["batch_repeats"] <= 20 * repeats
+
+
+def errors_of(visitors: range, at_us: int) -> Sent:
+    """Return a click and an error of each visitor, without a session of an SDK's."""
+    pair = [("click", 0), ("error", 1)]
+    own = [
+        event(event_type=kind, time=at_us // 1000 + late_ms, anonymous_id=f"v{n}", session_id=None)
+        for n in visitors
+        for kind, late_ms in pair
+    ]
+    return Sent(own, at_us=at_us)
+
+
+def test_what_belongs_to_a_session_is_looked_up(road):
+    """An error finds its visitor's session, and a session its errors, and the day is not read for it."""
+    tables = ("clean.events", "clean.sessions", "clean.page_views")
+    road.send(errors_of(range(SESSIONS), RECEIVED))
+    road.admin.execute("analyze")
+    before = read_whole(road, *tables)
+    road.send(errors_of(range(500), RECEIVED + 60_000_000))
+    after = read_whole(road, *tables)
+    assert all(after[table] - before[table] < 100 for table in tables), (before, after)
+    assert road.values("select count(*) from clean.sessions where events = 4 and errors = 2") == [500]

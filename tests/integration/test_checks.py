@@ -45,6 +45,16 @@ PLANTED = {
         "events_have_a_session": 1,
         "sessions_agree_with_events": 1,
     },
+    "update clean.events set session_id = null where click_text = 'twice'": {
+        "events_have_a_session": 1,
+        "sessions_agree_with_events": 1,
+    },
+    "update clean.sessions set is_visit = false where session_id = 's' and source = 'web'": {
+        "sessions_agree_with_events": 1,
+    },
+    "update clean.sessions set active_until = active_until - interval '1 ms' where session_id = 's' and source = 'web'": {
+        "sessions_agree_with_events": 1,
+    },
     "update clean.sessions set clicks = clicks + 1 where session_id = 's' and source = 'web'": {
         "sessions_agree_with_events": 1
     },

@@ -102,6 +102,38 @@ def test_nothing_of_him_is_left_and_nothing_else_is_lost(known):
     assert moved == {"clean": -3, "duplicate": -1, "dead_lettered": -1, "erased": 5, "raw_removed": 5}
 
 
+def test_what_he_had_in_no_session_goes_too(road):
+    """An error that names him and belongs to no visit, and what belonged to his; hers stays."""
+    road.spool.clock = FakeClock(NOON - 1)
+    lonely = event(event_type="error", anonymous_id="a", customer_id=HIM, time=NOON // 1000)
+    visit = event(anonymous_id="b", customer_id=HIM, time=NOON // 1000)
+    next_visit = event(anonymous_id="b", customer_id="her", time=NOON // 1000 + 600_000)
+    error = event(event_type="error", anonymous_id="b", time=NOON // 1000 + 60_000)
+    road.send(Sent([lonely, visit, next_visit, error], at_us=NOON))
+    assert road.values("select count(*) from clean.events where session_id is null") == [1]
+    erase(road)
+    assert HIM not in everything(road)
+    assert road.values("select event_id from clean.events") == [next_visit.event_id]
+    assert road.values("select events from clean.sessions") == [1]
+    assert road.books().balanced
+
+
+def test_what_his_session_had_goes_to_another_or_to_none(road):
+    """What only belonged to a visit that is gone is decided anew."""
+    road.spool.clock = FakeClock(NOON - 1)
+    at_ms = NOON // 1000
+    his = event(session_id="s", anonymous_id="b", customer_id=HIM, time=at_ms)
+    hers = event(session_id="s", anonymous_id="b", customer_id="her", event_type="error", time=at_ms + 1)
+    error = event(event_type="popup", anonymous_id="b", time=at_ms + 60_000)
+    road.send(Sent([his, hers, error], at_us=NOON))
+    assert road.values("select is_visit from clean.sessions") == [True]
+    erase(road)
+    assert {row["event_id"]: row["session_id"] for row in road.clean(hers, error)} == {
+        hers.event_id: "s", error.event_id: None
+    }  # fmt: skip
+    assert road.rows("select is_visit, events from clean.sessions") == [{"is_visit": False, "events": 1}]
+
+
 def test_the_audit_says_who_was_erased_to_those_who_ask_with_his_id(known):
     erase(known)
     hashed = known.values("select encode(ops.keyed_hash(%s), 'hex')", HIM)[0]

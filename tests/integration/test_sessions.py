@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.event import StoredEvent
+from contract.event import EVENT_TYPES, TYPES_OF_DOING, StoredEvent
 from tests.builders import KST, Road, Sent, event, moment, new_id, today_us
 from tests.plain import cut
 
@@ -98,6 +98,9 @@ def test_an_sdk_session_is_one_row(road):
         "session_date": moment(BASE).astimezone(KST).date(),
         "started_at": moment(BASE),
         "ended_at": moment(BASE + 21 * S),
+        "is_visit": True,
+        "active_from": moment(BASE),
+        "active_until": moment(BASE + 20 * S),
         "is_derived": False,
         "is_test": False,
         "is_bot": False,
@@ -185,6 +188,9 @@ def test_a_derived_session_is_one_row(road):
         "session_date": moment(BASE).astimezone(KST).date(),
         "started_at": moment(BASE),
         "ended_at": moment(BASE + 2 * MINUTE),
+        "is_visit": True,
+        "active_from": moment(BASE),
+        "active_until": moment(BASE + 2 * MINUTE),
         "is_derived": True,
         "is_test": False,
         "is_bot": False,
@@ -243,6 +249,162 @@ def test_visitors_are_told_apart(road):
     events = [at(0), at(0, anonymous_id="w"), at(MINUTE), at(MINUTE, anonymous_id="w")]
     send(road, *events)
     assert sorted(grouped(road, events)) == [[0, 2], [1, 3]]
+
+
+# What only belongs
+
+
+SERVER_EVENT = {"event_type": "custom", "event_name": "order_filled", "platform": "server"}
+BELONGING = [{"event_type": "error"}, {"event_type": "exit"}, {"event_type": "popup"}, SERVER_EVENT]
+DOING = [
+    *({"event_type": kind} for kind in sorted(TYPES_OF_DOING)),
+    *({"event_type": "custom", "event_name": "zoom", "platform": p} for p in (None, "web", "android", "ios")),
+]
+
+
+def found_in(road: Road, *events: StoredEvent) -> list[str | None]:
+    """Return each event's session."""
+    return [row["session_id"] for row in road.clean(*events)]
+
+
+def test_the_database_knows_what_a_person_does(road):
+    """`ops.is_doing` says of every kind of event and platform what the contract says."""
+    for kind in EVENT_TYPES:
+        for platform in (None, "web", "android", "ios", "server"):
+            expected = kind in TYPES_OF_DOING or (kind == "custom" and platform != "server")
+            assert road.values("select ops.is_doing(%s, %s)", kind, platform) == [expected], (kind, platform)
+
+
+@pytest.mark.parametrize("fields", BELONGING, ids=lambda f: f["event_type"])
+def test_what_happens_without_a_person_is_no_visit(road, fields):
+    """Alone it begins no session: it is clean, has none, and the visitor was not there."""
+    lonely = at(0, **fields)
+    send(road, lonely)
+    assert found_in(road, lonely) == [None]
+    assert sessions(road) == []
+
+
+@pytest.mark.parametrize("fields", DOING, ids=lambda f: f"{f['event_type']}-{f.get('platform')}")
+def test_what_a_person_does_is_a_visit(road, fields):
+    send(road, at(0, **fields))
+    [row] = sessions(road)
+    assert (row["is_visit"], row["active_from"]) == (True, moment(BASE))
+
+
+@pytest.mark.parametrize("fields", BELONGING, ids=lambda f: f["event_type"])
+@pytest.mark.parametrize(("after", "joins"), [(0, True), (30 * MINUTE, True), (30 * MINUTE + 1000, False)])
+def test_it_joins_the_visit_that_was_there_for_half_an_hour(road, fields, after, joins):
+    """A tab closed after lunch is none of the morning's, and none of its own."""
+    events = [at(0, event_type="page_view", page_url="https://www.example.com/?utm_source=naver"), at(after, **fields)]
+    send(road, *events)
+    [row] = sessions(road)
+    assert found_in(road, *events) == [row["session_id"], row["session_id"] if joins else None]
+    assert row["events"] == 1 + joins
+
+
+def test_a_failing_poll_keeps_no_session_alive(road):
+    """Eight hours of errors, one every minute: the visit was at their beginning, and another one is at their end."""
+    polls = [at(n * MINUTE, event_type="error", client_id="c", seq=n + 1) for n in range(1, 480)]
+    visit, later = at(0, client_id="c", seq=1), at(480 * MINUTE, client_id="c", seq=481)
+    send(road, visit, *polls, later)
+    first, second = sessions(road)
+    assert (first["events"], first["active_until"]) == (31, moment(BASE))
+    assert second["session_id"] == "d-" + later.event_id.hex
+    # Those of the last half hour are the next visit's.
+    assert (second["events"], second["active_from"]) == (31, moment(BASE + 480 * MINUTE))
+    assert found_in(road, *polls).count(None) == 479 - 30 - 30
+
+
+def test_it_joins_the_visit_that_begins_after_it_but_an_exit_does_not(road):
+    """A page may fail before it is viewed; but it is not left before it is entered."""
+    error, leaving, view = at(0, event_type="error"), at(0, event_type="exit"), at(20 * MINUTE)
+    send(road, error, leaving)
+    assert found_in(road, error, leaving) == [None, None]
+    send(road, view)
+    assert found_in(road, error, leaving, view) == ["d-" + view.event_id.hex, None, "d-" + view.event_id.hex]
+
+
+def test_it_joins_an_sdks_session_too(road):
+    """What an SDK sends without a session, because nobody does it, joins its visitor's session, in either order."""
+    error, view, end = (
+        at(MINUTE, event_type="error"), at(0, session_id="s", event_type="page_view"), at(2 * MINUTE, event_type="exit")
+    )  # fmt: skip
+    send(road, error)
+    send(road, view)
+    send(road, end)
+    assert found_in(road, error, view, end) == ["s", "s", "s"]
+    [row] = sessions(road)
+    assert (row["events"], row["errors"], row["is_derived"]) == (3, 1, False)
+    assert [r["flags"] for r in road.clean(error, view)] == [["late", "session_derived"], ["late"]]
+
+
+def test_the_nearer_of_two_visits_has_it(road):
+    """The one that was there already before the one that comes; of those that were, the one begun last."""
+    early, late, between = at(0, session_id="a"), at(40 * MINUTE, session_id="b"), at(25 * MINUTE, event_type="popup")
+    send(road, between)
+    send(road, late)
+    assert found_in(road, between) == ["b"]
+    send(road, early)
+    assert found_in(road, between) == ["a"]
+    send(road, at(24 * MINUTE, session_id="c"))
+    assert found_in(road, between) == ["c"]
+    assert {row["session_id"]: row["events"] for row in sessions(road)} == {"a": 1, "b": 1, "c": 2}
+
+
+def test_it_joins_no_session_of_another_customer(road):
+    """An error that names a customer says nothing of another's visit."""
+    his, hers = at(MINUTE, event_type="error", customer_id="k1"), at(MINUTE, event_type="error", customer_id="k2")
+    send(road, at(0, customer_id="k1"), his, hers)
+    [row] = sessions(road)
+    assert found_in(road, his, hers) == [row["session_id"], None]
+    assert row["customer_id"] == "k1"
+
+
+def test_it_joins_nobody_elses_session(road):
+    """Another visitor, another source."""
+    error = at(MINUTE, event_type="error")
+    send(road, at(0, anonymous_id="w"), error)
+    send(road, at(0, anonymous_id="v"), source="app")
+    assert found_in(road, error) == [None]
+
+
+def test_it_prolongs_no_session_and_moves_no_cut(road):
+    """Two visits 50 minutes apart stay two, whatever fails in between; the 12 hours count from the first click."""
+    events = [at(0), at(25 * MINUTE, event_type="error"), at(50 * MINUTE)]
+    send(road, *events)
+    assert grouped(road, events) == [[0, 1], [2]]
+    # A later run sees that the second visit is near, and that it is another.
+    send(road, at(51 * MINUTE))
+    assert [row["active_from"] for row in sessions(road)] == [moment(BASE), moment(BASE + 50 * MINUTE)]
+
+
+def test_an_sdks_session_of_an_exit_alone_is_there_but_no_visit(road):
+    """It was named, so its events can be followed; whoever counts visits leaves it out."""
+    leaving = at(0, event_type="exit", session_id="s", exit_menu="잔고")
+    send(road, leaving)
+    [row] = sessions(road)
+    assert (row["session_id"], row["is_visit"], row["active_from"], row["events"]) == ("s", False, None, 1)
+    send(road, at(-MINUTE, session_id="s", event_type="page_view"))
+    [row] = sessions(road)
+    assert (row["is_visit"], row["active_until"], row["events"]) == (True, moment(BASE - MINUTE), 2)
+
+
+def test_a_visitor_without_id_keeps_what_belongs_to_him(road):
+    """Address and agent find the visit as they make it; others' do not."""
+
+    def heard(us: int, ip: str, **fields: Any) -> StoredEvent:
+        stored = event(time=(BASE + us) // 1000, **fields)
+        road.spool.write(Sent([stored], ip=ip, user_agent="A", at_us=RECEIVED))
+        return stored
+
+    error, other = heard(MINUTE, "192.0.2.1", event_type="error"), heard(MINUTE, "192.0.2.2", event_type="error")
+    road.load()
+    road.process()
+    assert found_in(road, error, other) == [None, None]
+    view = heard(0, "192.0.2.1")
+    road.load()
+    road.process()
+    assert found_in(road, error, other, view) == ["d-" + view.event_id.hex, None, "d-" + view.event_id.hex]
 
 
 # Without any id

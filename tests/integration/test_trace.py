@@ -58,6 +58,13 @@ def test_a_clean_event_and_its_repeat(day):
     assert find(day, day.sent[0], "app") == []
 
 
+def test_a_clean_event_without_a_session(day):
+    lonely = event(event_type="exit", time=NOON // 1000)
+    day.send(Sent([lonely], at_us=NOON + 4))
+    [found] = find(day, lonely)
+    assert found.detail.startswith("no session of ")
+
+
 def test_a_dead_letter_is_told_from_the_event_it_conflicts_with(day):
     assert [a.outcome for a in find(day, day.sent[1])] == ["clean", "dead_lettered"]
     discard_letters(day.operator, [x.dead_letter_id for x in list_letters(day.operator)], "garbage")

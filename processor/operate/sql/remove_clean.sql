@@ -8,12 +8,15 @@ with gone as (
         and e.event_date between %(first_date)s and %(last_date)s and e.received_at < %(until)s
     returning e.received_at, e.source, e.event_type, e.event_id, e.session_id, e.event_date, e.anonymous_id, e.client_id
 ), touched as (
-    insert into batch_sessions (session_no, source, session_id, visitor_id, first_date, last_date, is_known)
+    insert into batch_sessions (
+        session_no, source, session_id, visitor_id, first_date, last_date, is_known, known_visitor_id, known_from, known_until
+    )
     select row_number() over (), g.source, g.session_id, min(s.visitor_id),
         least(min(g.event_date), min(ops.day_of(s.started_at))), greatest(max(g.event_date), max(ops.day_of(s.ended_at))),
-        true
+        true, min(s.visitor_id), min(coalesce(s.active_from, s.started_at)), max(coalesce(s.active_until, s.ended_at))
     from gone g
     left join clean.sessions s on s.source = g.source and s.session_id = g.session_id
+    where g.session_id is not null
     group by g.source, g.session_id
 ), remembered as (
     update ops.clients c set removed = c.removed + g.events
