@@ -3,7 +3,7 @@
     with Client("https://collect.example.com", "wk_…") as sillok:
         sillok.page_view(page_code="M0301", page_name="현재가")
 
-An event method raises `FieldError` for a misspelt field or a wrong type, and nothing else.
+An event method raises `FieldError` for a misspelt field, and nothing else.
 """
 
 from typing import TYPE_CHECKING

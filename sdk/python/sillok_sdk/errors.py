@@ -1,7 +1,7 @@
 """What this package raises.
 
     SillokError
-    ├── FieldError    (TypeError)   a call named a field that does not exist, or of the wrong type
+    ├── FieldError    (TypeError)   a call named a field that does not exist, or has no name for its event
     └── SettingError  (ValueError)  a client was built with a setting that cannot work
 
 Both are mistakes in a program, raised where they are made. Trouble with the network or the server is
@@ -14,9 +14,9 @@ class SillokError(Exception):
 
 
 class FieldError(SillokError, TypeError):
-    """The call named a field that does not exist, or gave it a value of the wrong type.
+    """The call named a field that does not exist, or gave what cannot be the name of an event.
 
-    Correct the name or the type at the place of the call. No event was made, and no `seq` was used.
+    Correct the name at the place of the call. No event was made, and no `seq` was used.
     """
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from sillok_sdk import lifecycle
 from sillok_sdk.batch import Figures
 from sillok_sdk.errors import FieldError, SettingError
-from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS, ContextFields, CustomFields, EventFields, checked
+from sillok_sdk.fields import ContextFields, CustomFields, EventFields, checked, checked_context
+from sillok_sdk.fitting import fitted
 from sillok_sdk.ids import Ids
 from sillok_sdk.instance import Heirs, Instance, Turns, described
 from sillok_sdk.queue import Queue
@@ -23,7 +25,6 @@ from sillok_sdk.wire import SDK, Envelope
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
@@ -34,7 +35,8 @@ class Events:
     Every event method takes the fields of `sillok_sdk.fields.EventFields` as keywords and returns the
     event's id at once. `time` is in milliseconds since the epoch (default: now); `event_id` is a UUID
     (default: a new UUIDv7); `context` is laid over the client's own for this one event. A misspelt field
-    or a wrong type raises `FieldError`; nothing else is raised, whatever the network does.
+    raises `FieldError`; nothing else is raised, whatever the network does. A value of another type is made into what
+    the field is, or left out; that is logged once for each field, and `left_out` counts it.
     """
 
     def __init__(
@@ -72,8 +74,11 @@ class Events:
         self._headers = _headers(write_key)
         self._url = url
         self._http = HttpTransport(url, ssl_context) if transport is None else transport
-        checked("Client", {"context": context}, EVENT_KINDS)
-        self._context = {"platform": "server", **checked("context", dict(context or {}), CONTEXT_KINDS)}
+        if context is not None and not isinstance(context, Mapping):
+            raise FieldError(f"Client: context must be a mapping, not {type(context).__name__}")
+        self._troubles = Troubles()
+        self._left_out: dict[str, int] = {}
+        self._context = {"platform": "server", **checked_context(context or {}, self._leave_out)}
         self._own_scope = Scope(self._context, {})
         self._scope: ContextVar[Scope | None] = ContextVar("sillok_scope", default=None)
         self._instances: list[Instance] = []
@@ -127,10 +132,11 @@ class Events:
 
     def track(self, event_name: str, **fields: Unpack[CustomFields]) -> str:
         """Record an event of the site's own, by its name."""
-        if not isinstance(event_name, str):
-            raise FieldError(f"track: event_name must be str, not {type(event_name).__name__}")
         named = cast("dict[str, Any]", fields)
-        named["event_name"] = event_name
+        try:
+            named["event_name"] = event_name if type(event_name) is str else fitted("event_name", str, event_name)
+        except ValueError as error:
+            raise FieldError(f"track: event_name {error}") from None
         return self._add("custom", cast("EventFields", named))
 
     def context(self, **fields: Unpack[ContextFields]) -> Block:
@@ -142,19 +148,19 @@ class Events:
         `ip` and `user_agent` are those of a request that is relayed, honoured for keys of kind `server`.
         Raises `FieldError`.
         """
-        return Block(self._scope, self._here().within(fields))
+        return Block(self._scope, self._here().within(fields, self._leave_out))
 
     def identify(self, customer_id: str) -> str:
         """Say who is logged in, for this block of `context`, or for the client where there is none.
 
-        Records a `login` and returns its id when it was somebody else; otherwise returns an empty text.
+        Records a `login` and returns its id when it was somebody else; otherwise, and for an id that stands for
+        nobody, returns an empty text.
         """
-        if not isinstance(customer_id, str):
-            raise FieldError(f"identify: customer_id must be str, not {type(customer_id).__name__}")
+        known = checked({"customer_id": customer_id}, self._leave_out, "identify")
         fields = self._here().fields
-        if fields.get("customer_id") == customer_id:
+        if not known or fields.get("customer_id") == known["customer_id"]:
             return ""
-        fields["customer_id"] = customer_id
+        fields.update(known)
         return self.login()
 
     def reset(self) -> str:
@@ -174,6 +180,10 @@ class Events:
             for reason, count in figures.dropped.items():
                 dropped[reason] = dropped.get(reason, 0) + count
         return Figures(sum(f.created for f in each), sum(f.pending for f in each), dropped)
+
+    def left_out(self) -> dict[str, int]:
+        """Return how many values were left out so far, by field: what the field cannot be, and nobody's ids."""
+        return dict(self._left_out)
 
     def begin_again(self) -> None:
         """Start afresh in a forked child; the pending events stay the parent's."""
@@ -241,14 +251,18 @@ class Events:
         except OSError as error:
             raise SettingError(f"folder: no journal can be made in {folder}: {error.strerror}") from error
 
+    def _leave_out(self, place: str, name: str, why: str) -> None:
+        self._left_out[name] = self._left_out.get(name, 0) + 1
+        self._troubles.tell("left_out", f"{place}: {name} {why}; the event goes without it", name)
+
     def _here(self) -> Scope:
         return self._scope.get() or self._own_scope
 
     def _add(self, event_type: str, given: Any) -> str:
-        fields = checked(event_type, given, EVENT_KINDS)
+        fields = checked(given, self._leave_out, event_type)
         scope = self._scope.get() or self._own_scope
         if "context" in fields:
-            scope = scope.within(fields.pop("context"))
+            scope = scope.within(fields.pop("context"), self._leave_out)
         if scope.fields:
             fields = {**scope.fields, **fields}
         ms = time.time_ns() // 1_000_000

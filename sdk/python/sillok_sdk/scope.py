@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sillok_sdk.fields import CONTEXT_KINDS, checked
+from sillok_sdk.fields import checked_context
 from sillok_sdk.wire import context_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import ContextVar, Token
     from types import TracebackType
+
+    from sillok_sdk.fields import LeaveOut
 
 # An event cannot carry these itself. All else goes with the event, so that many visitors share a batch.
 _BATCH_ONLY = ("ip", "user_agent", "props")
@@ -30,9 +32,9 @@ class Scope:
         self.fields = dict(fields)
         self.members = context_members(batch)
 
-    def within(self, given: Mapping[str, Any]) -> Scope:
+    def within(self, given: Mapping[str, Any], leave_out: LeaveOut) -> Scope:
         """Return a scope inside this one. Raises `FieldError` for an unknown field."""
-        known = checked("context", dict(given), CONTEXT_KINDS)
+        known = checked_context(given, leave_out)
         batch = {name: known.pop(name) for name in _BATCH_ONLY if name in known}
         return Scope({**self._batch, **batch} if batch else self._batch, {**self.fields, **known})
 
