@@ -38,7 +38,7 @@ def test_flask(collector, make_client):
 
     client = make_client()
     app = flask.Flask("shop")
-    record(app, client, more=lambda: {"session_id": "s-1"})
+    record(app, client, more=lambda _request: {"session_id": "s-1"})
 
     @app.get("/orders")
     def orders():

@@ -8,15 +8,14 @@ application = Middleware(application, sillok)           # others
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sillok_sdk.integrations.visit import Visit
+from sillok_sdk.integrations.visit import Answer, Observer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-    from sillok_sdk.client import Client
+    from sillok_sdk.events import Events
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -28,37 +27,37 @@ class Middleware:
     """Records page views and errors. `more` returns further fields of a request, such as its `session_id`."""
 
     def __init__(
-        self, app: Application, client: Client, more: Callable[[Message], Mapping[str, Any]] | None = None
+        self, app: Application, client: Events, more: Callable[[Message], Mapping[str, Any]] | None = None
     ) -> None:
         self._app = app
-        self._client = client
-        self._more = more
+        self._observer = Observer(lambda: client, more)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer as the application does."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _texts(scope["headers"])
-        query = scope.get("query_string", b"").decode("latin-1")
-        visit = Visit(
-            self._client,
-            scope["method"],
-            url=f"{scope.get('scheme', 'http')}://{headers.get('host', '')}{scope['path']}"
-            + (f"?{query}" if query else ""),
-            referrer=headers.get("referer"),
-            ip=(scope.get("client") or (None,))[0],
-            user_agent=headers.get("user-agent"),
-            more=partial(self._more, scope) if self._more else None,
-        )
+        visit = self._observer.visit(scope, lambda: _read(scope), scope)
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                visit.answered(message["status"], _texts(message.get("headers", ())).get("content-type"), _route(scope))
+                visit.answered(lambda: _answer(scope, message))
             await send(message)
 
         with visit:
             await self._app(scope, receive, sent)
+
+
+def _read(scope: Message) -> Request:
+    headers = _texts(scope["headers"])
+    query = scope.get("query_string", b"").decode("latin-1")
+    url = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}{scope['path']}" + (f"?{query}" if query else "")
+    ip = (scope.get("client") or (None,))[0]
+    return Request(scope["method"], url, lambda name: headers.get(name.lower()), ip)
+
+
+def _answer(scope: Message, message: Message) -> Answer:
+    return Answer(message["status"], _texts(message.get("headers", ())).get("content-type"), _route(scope))
 
 
 def _texts(headers: Any) -> dict[str, str]:

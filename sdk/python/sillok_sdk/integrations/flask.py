@@ -5,31 +5,28 @@ record(app, sillok)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, g, got_request_exception, request
 
-from sillok_sdk.integrations.visit import Visit
+from sillok_sdk.integrations.visit import Answer, Observer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sillok_sdk.client import Client
+    from flask import Request as FlaskRequest
+
+    from sillok_sdk.events import Events
 
 
-def record(app: Flask, client: Client, more: Callable[[], Mapping[str, Any]] | None = None) -> None:
-    """Record page views, by their endpoint, and errors. `more` returns further fields of the current request."""
+def record(app: Flask, client: Events, more: Callable[[FlaskRequest], Mapping[str, Any]] | None = None) -> None:
+    """Record page views, by their endpoint, and errors. `more` returns further fields of a request."""
+    observer = Observer(lambda: client, _of_request(more))
 
     def begin() -> None:
-        g.sillok_visit = visit = Visit(
-            client,
-            request.method,
-            url=request.url,
-            referrer=request.referrer,
-            ip=request.remote_addr,
-            user_agent=request.headers.get("User-Agent"),
-            more=more,
-        )
+        asked = cast("Any", request)._get_current_object()  # noqa: SLF001  Flask's documented way to the object itself
+        g.sillok_visit = visit = observer.visit(asked, lambda: _read(asked), asked.environ)
         visit.__enter__()
 
     def failed(_app: Flask, exception: Exception, **_: Any) -> None:
@@ -38,7 +35,8 @@ def record(app: Flask, client: Client, more: Callable[[], Mapping[str, Any]] | N
 
     def answered(response: Response) -> Response:
         if "sillok_visit" in g:
-            g.sillok_visit.answered(response.status_code, response.content_type, request.endpoint)
+            endpoint = request.endpoint
+            g.sillok_visit.answered(lambda: Answer(response.status_code, response.content_type, endpoint))
         return response
 
     def end(_error: BaseException | None) -> None:
@@ -49,3 +47,20 @@ def record(app: Flask, client: Client, more: Callable[[], Mapping[str, Any]] | N
     app.after_request(answered)
     app.teardown_request(end)
     got_request_exception.connect(failed, app, weak=False)
+
+
+def _read(asked: FlaskRequest) -> Request:
+    return Request(asked.method, asked.url, asked.headers.get, asked.remote_addr)
+
+
+def _of_request(more: Callable[..., Mapping[str, Any]] | None) -> Callable[[Any], Mapping[str, Any]] | None:
+    """Return `more` as a function of the request; one that takes nothing reads Flask's current one."""
+    if more is None:
+        return None
+    try:
+        signature(more).bind(request)
+    except TypeError:
+        return lambda _request: more()
+    except ValueError:  # a builtin's, which tells nothing
+        return more
+    return more

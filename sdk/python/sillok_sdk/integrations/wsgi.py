@@ -5,15 +5,14 @@ application = Middleware(application, sillok)
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sillok_sdk.integrations.visit import Visit
+from sillok_sdk.integrations.visit import Answer, Observer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sillok_sdk.client import Client
+    from sillok_sdk.events import Events
 
     Environ = dict[str, Any]
     Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -23,31 +22,33 @@ class Middleware:
     """Records page views and errors. `more` returns further fields of a request, such as its `session_id`."""
 
     def __init__(
-        self, application: Application, client: Client, more: Callable[[Environ], Mapping[str, Any]] | None = None
+        self, application: Application, client: Events, more: Callable[[Environ], Mapping[str, Any]] | None = None
     ) -> None:
         self._application = application
-        self._client = client
-        self._more = more
+        self._observer = Observer(lambda: client, more)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer as the application does."""
-        visit = Visit(
-            self._client,
-            environ["REQUEST_METHOD"],
-            url=_url(environ),
-            referrer=environ.get("HTTP_REFERER"),
-            ip=environ.get("REMOTE_ADDR"),
-            user_agent=environ.get("HTTP_USER_AGENT"),
-            more=partial(self._more, environ) if self._more else None,
-        )
+        visit = self._observer.visit(environ, lambda: _read(environ), environ)
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            types = [value for name, value in headers if name.lower() == "content-type"]
-            visit.answered(int(status.partition(" ")[0]), types[0] if types else None)
+            visit.answered(lambda: _answer(status, headers))
             return start_response(status, headers, *rest)
 
         with visit:
             return self._application(environ, started)
+
+
+def _read(environ: Environ) -> Request:
+    def header(name: str) -> str | None:
+        return environ.get("HTTP_" + name.upper().replace("-", "_"))
+
+    return Request(environ["REQUEST_METHOD"], _url(environ), header, environ.get("REMOTE_ADDR"))
+
+
+def _answer(status: str, headers: list[tuple[str, str]]) -> Answer:
+    types = [value for name, value in headers if name.lower() == "content-type"]
+    return Answer(int(status.partition(" ")[0]), types[0] if types else None)
 
 
 def _url(environ: Environ) -> str:
