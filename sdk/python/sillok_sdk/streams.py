@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sillok_sdk.transport import Answer, Target, retry_after_s
+from sillok_sdk.transport import AT_ONCE_S, Answer, Target, retry_after_s
 
 if TYPE_CHECKING:
     import ssl
@@ -28,12 +29,13 @@ class StreamTransport:
     async def send(self, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """POST the body, once more at once if a kept connection turns out to be closed."""
         kept = self._writer is not None
+        began = time.monotonic()
         try:
             try:
                 return await asyncio.wait_for(self._exchange(body, headers), timeout_s)
             except (ConnectionError, asyncio.IncompleteReadError):
                 await self.close()
-                if not kept:
+                if not kept or time.monotonic() - began > AT_ONCE_S:
                     raise
                 return await asyncio.wait_for(self._exchange(body, headers), timeout_s)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sillok_sdk.errors import SettingError
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from http.client import HTTPConnection
 
+# A body says when it was sent: what fails later than this is tried again as a new one.
+AT_ONCE_S = 1.0
 _ANSWER_BYTES_MAX = 1024 * 1024  # 1,000 rejections with their reasons are about 200 KiB
 
 
@@ -74,12 +77,13 @@ class HttpTransport:
         """POST the body, once more at once if a kept connection turns out to be closed."""
         connection = self._connected(timeout_s)
         kept = connection.sock is not None
+        began = time.monotonic()
         try:
             try:
                 return self._exchange(connection, body, headers)
             except ConnectionError:  # a server may close an idle connection as we begin to use it
                 connection.close()
-                if not kept:
+                if not kept or time.monotonic() - began > AT_ONCE_S:
                     raise
                 return self._exchange(connection, body, headers)
         except BaseException:

@@ -3,7 +3,7 @@
     {"sent_at": ms, "clients": [report], "context": {"client_id": …, …}, "events": [{"seq": 1, …}, …]}
 
 Events and contexts arrive here as bytes that were encoded once; a retry joins the same bytes again under
-a new `sent_at` and new figures.
+a new `sent_at` and new figures: both belong to the try, whenever and by whichever process the events were made.
 """
 
 from __future__ import annotations

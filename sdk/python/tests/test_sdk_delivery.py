@@ -266,3 +266,27 @@ def test_the_context_manager_sends_what_waits(collector, make_client):
     with make_client(flush_interval_ms=60_000) as client:
         event_id = client.click()
     assert collector.ids() == [event_id]
+
+
+def test_every_try_says_when_it_was_made(collector, make_client):
+    """Also one after a kept connection that was cut late: the clock of every event is corrected by it."""
+    client = make_client()
+    client.click()
+    assert client.flush(10_000)
+    collector.script = [(503, {"Retry-After": "0.1"}), (500, {}), (0, {}), (200, {})]
+    late = []
+
+    def slow(request):
+        late.append(request.body["sent_at"])
+        return (time.sleep(1.2), (0, {}))[1] if len(late) == 1 else (200, {})
+
+    client.click()
+    assert client.flush(10_000)
+    collector.answer = slow
+    client.click()
+    assert client.flush(20_000)
+    sent = [request.body["sent_at"] for request in collector.requests]
+    assert len(sent) >= 6  # a cut one may be repeated at once
+    assert late[1] - late[0] >= 1_000
+    assert sent == sorted(sent)
+    assert len(set(sent[1:4])) == 3, "what was tried again was stamped again"

@@ -103,8 +103,12 @@ def test_what_waits_at_the_exit_is_sent_by_the_next_process(collector, folder, f
     assert finish(process) == ""
     assert process.returncode == 0
     assert time.monotonic() - started < 4
+    opened_ms = time.time_ns() // 1_000_000
     assert heir(collector, folder).close()
     assert sorted(len(seqs) for seqs, _ in account(collector).values()) == [1, 205]
+    for request in collector.requests:  # the time of the try, though the events are older
+        assert request.body["sent_at"] >= opened_ms
+        assert len(request.events) < 2 or request.events[0]["time"] < opened_ms
     assert left(folder) == []
 
 
