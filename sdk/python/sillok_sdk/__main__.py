@@ -30,13 +30,15 @@ def main(arguments: list[str] | None = None) -> int:
     send.add_argument("--key", default=os.environ.get("SILLOK_KEY"), help="the write key; else SILLOK_KEY")
     send.add_argument("--type", required=True, choices=_METHODS)
     send.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    send.add_argument("--debug", action="store_true", help="say what is recorded, sent, refused and left out")
     send.add_argument("fields", nargs="*", metavar="name=value", help="fields of the event; props are JSON")
     options = parser.parse_args(arguments)
     if not options.url or not options.key:
         send.error("say where to send and with which key: --url and --key, or SILLOK_URL and SILLOK_KEY")
     try:
         fields, context = _fields(options.fields)
-        client = Client(options.url, options.key, context=context, timeout_ms=round(options.timeout * 1000))
+        timeout_ms = round(options.timeout * 1000)
+        client = Client(options.url, options.key, context=context, timeout_ms=timeout_ms, debug=options.debug)
         if options.type == "custom":
             event_id = client.track(fields.pop("event_name", "tried"), **fields)
         else:

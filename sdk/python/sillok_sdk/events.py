@@ -20,7 +20,7 @@ from sillok_sdk.queue import Queue
 from sillok_sdk.scope import Block, Scope
 from sillok_sdk.settings import Settings, checked_settings, checked_write_key
 from sillok_sdk.transport import HttpTransport, Transport
-from sillok_sdk.trouble import Troubles
+from sillok_sdk.trouble import Troubles, show
 from sillok_sdk.wire import SDK, Envelope
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Events:
         on_full: str = "drop_new",
         folder: str | os.PathLike[str] | None = None,
         journal_bytes_max: int = 64 * 1024 * 1024,
+        debug: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -76,7 +77,10 @@ class Events:
         self._http = HttpTransport(url, ssl_context) if transport is None else transport
         if context is not None and not isinstance(context, Mapping):
             raise FieldError(f"Client: context must be a mapping, not {type(context).__name__}")
-        self._troubles = Troubles()
+        self._troubles = Troubles(debug=debug)
+        if debug:
+            show()
+            self._troubles.say("begun", f"events go to {str(url).rstrip('/')}/v1/events")
         self._left_out: dict[str, int] = {}
         self._context = {"platform": "server", **checked_context(context or {}, self._leave_out)}
         self._own_scope = Scope(self._context, {})
@@ -228,7 +232,7 @@ class Events:
         if is_spilling:
             self._instances.append(self._instance(is_durable=True))
         self._queue = self._instances[0].queue
-        self._put = self._queue.put
+        self._put = self._put_and_say if self._settings.debug else self._queue.put
         self._overflow = self._instances[-1].queue
 
     def _instance(self, *, is_durable: bool) -> Instance:
@@ -254,6 +258,11 @@ class Events:
     def _leave_out(self, place: str, name: str, why: str) -> None:
         self._left_out[name] = self._left_out.get(name, 0) + 1
         self._troubles.tell("left_out", f"{place}: {name} {why}; the event goes without it", name)
+
+    def _put_and_say(self, context: bytes, fields: dict[str, Any]) -> bool:
+        names = " ".join(sorted(fields.keys() - {"event_type", "event_id", "time"}))
+        self._troubles.say("recorded", f"{fields['event_type']} {fields['event_id']} with {names or 'no field'}")
+        return self._queue.put(context, fields)
 
     def _here(self) -> Scope:
         return self._scope.get() or self._own_scope
@@ -305,7 +314,30 @@ class Events:
     def _ended(self) -> bool:
         lifecycle.closed(self)
         figures = self.figures()
-        return not figures.pending and not figures.dropped.get("closed")
+        self._troubles.say("closed", f"{figures.created} created, {figures.pending} pending, dropped {figures.dropped}")
+        lost = figures.dropped.get("closed", 0)
+        if not figures.pending and not lost:
+            return True
+        self._troubles.tell("closed", self._left(lost))
+        return False
+
+    def _left(self, lost: int) -> str:
+        """Return what becomes of the events that were not sent when the client was closed."""
+        *in_memory, last = [instance.queue.figures().pending for instance in self._instances]
+        if self._settings.folder is None:
+            in_doubt, waiting = last, 0
+        else:
+            in_doubt, waiting = sum(in_memory), last
+        told = []
+        if waiting:
+            told.append(
+                f"{waiting} events wait in {self._settings.folder} for the next process that makes an event with it"
+            )
+        if lost or in_doubt:
+            told.append(f"{lost} events are lost with this process, of {in_doubt} nobody knows whether they arrived")
+            if not waiting:
+                told.append("a queue on disk keeps such events for the next process: Client(…, folder=…)")
+        return "; ".join(told)
 
 
 def _headers(write_key: str) -> dict[str, str]:

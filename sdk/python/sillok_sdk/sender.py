@@ -68,7 +68,7 @@ class Sender:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
-        self._troubles = Troubles()
+        self._troubles = Troubles(debug=settings.debug)
         self._failures = 0
         self._gzip_bytes_min = settings.gzip_bytes_min
 
@@ -91,6 +91,8 @@ class Sender:
     def prepared(self, batch: Batch) -> tuple[Figures, bytes, dict[str, str]]:
         """Return the body and its headers, and the figures that it tells."""
         figures = self._queue.figures()
+        if "queue_full" in figures.dropped:
+            self._troubles.tell("queue_full", "events were dropped for want of room; see on_full= and folder=")
         body = self._envelope.body(batch, figures, time.time_ns() // 1_000_000)
         headers = dict(self._headers)
         if self._gzip_bytes_min is not None and len(body) >= self._gzip_bytes_min:
@@ -112,6 +114,7 @@ class Sender:
             rejected = rejections(told)[: len(batch.events)]
             self._queue.acknowledge(batch, figures, len(rejected))
             self._failures = 0
+            self._troubles.say("sent", f"{len(batch.events)} events, acknowledged but for {len(rejected)}")
             for code, field in rejected:
                 self._troubles.tell("rejected", f"the collector does not accept an event: {code} ({field})", code)
             return Pause()

@@ -43,12 +43,14 @@ class Settings(NamedTuple):
     """Where the durable queue is. Without it a killed process loses what waits, and the books say how much."""
     journal_bytes_max: int = 64 * 1024 * 1024
     """Size of a process's file in the folder, all of it taken at once: about 200,000 events."""
+    debug: bool = False
+    """Log what is recorded, sent, refused and left out, names without values: for a developer, a line an event."""
 
 
 def checked_settings(settings: Settings) -> Settings:
     """Return the settings, or raise `SettingError` naming the first that cannot work."""
     for name, value in settings._asdict().items():
-        if name in ("on_full", "folder") or (name == "gzip_bytes_min" and value is None):
+        if name in ("on_full", "folder", "debug") or (name == "gzip_bytes_min" and value is None):
             continue
         if type(value) is not int or value < (0 if name == "gzip_bytes_min" else 1):
             raise SettingError(f"{name} must be a positive whole number")
