@@ -128,7 +128,8 @@ class Sender:
             return Pause()
         if asked is Order.HOLD:
             self._failures = 0
-            self._troubles.tell("refused", f"status {status}: check the write key; events wait in the queue")
+            whose = "check the write key" if told or not text else "not the collector's answer (a portal on the way?)"
+            self._troubles.tell("refused", f"status {status}: {whose}; events wait in the queue")
             return Pause(self._settings.refused_retry_ms / 1000)
         if asked is Order.WAIT and retry_after_s is not None:
             self._failures = 0

@@ -366,3 +366,10 @@ def test_a_list_of_rejections_that_makes_no_sense_does_no_harm(rejected):
     created, pending, dropped = rig.queue.figures()
     assert (created, pending) == (2, 0)
     assert sum(dropped.values()) <= 2
+
+
+def test_who_refuses_is_said(caplog):
+    caplog.set_level(logging.WARNING, "sillok_sdk")
+    for text in (b"", b'{"error":{"code":"unknown_key"}}', PORTAL):
+        Rig((403, None, text)).step()
+    assert ["write key" in record.getMessage() for record in caplog.records] == [True, True, False]
