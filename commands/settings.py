@@ -100,6 +100,11 @@ def settings_file(config: str | None, environment: Mapping[str, str]) -> str | N
     return config or environment.get("SILLOK_CONFIG") or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
 
 
+def named_sections(path: str, environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the sections that a settings file or the environment says something of: what its program is about."""
+    return frozenset(_read_file(path)) | frozenset(_from_environment(environment))
+
+
 def _read_file(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:

@@ -67,7 +67,10 @@ class Slot(Struct, frozen=True):
     until: datetime | None
     is_closed: bool
     waits_for: str
-    """For what its watermark waits: `nothing`, `loader`, `processor`, or a `gap`: the next number is missing."""
+    """For what its watermark waits: `nothing`, `loader`, `processor`, a `gap`: the next number is missing, or its
+    `clock`: what it received last has not come yet by the database's."""
+    stamped_until: datetime | None = None
+    """Up to when it has received something, by its collector's clock; `until` is what the books believe of it."""
 
     def __str__(self) -> str:
         return f"{str(self.spool_id)[:8]}.{self.slot}.{self.finished_segment + 1}"
@@ -83,7 +86,8 @@ class Books(Struct, kw_only=True):
     """The watermark: everything received before it is loaded and processed."""
     final: bool
     stalled: bool
-    """The range is not final and its watermark stands still, for longer than loading and cleaning take."""
+    """The range is not final and its watermark stands still, for longer than loading and cleaning take; or a slot's
+    clock is ahead of the database's, so that it will not become final by waiting."""
     balanced: bool
     totals: dict[str, dict[str, int]]
     """Source → account → events."""
@@ -157,11 +161,31 @@ def waiting_for(books: Books) -> str:
         "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
         "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
     }
-    said = [waits[slot.waits_for].format(slot) for slot in books.waiting]
+    said = [
+        ahead(slot.spool_id, slot.slot, slot.stamped_until, books.read_at)
+        if slot.waits_for == "clock" and slot.stamped_until
+        else waits[slot.waits_for].format(slot)
+        for slot in books.waiting
+    ]
     return "; ".join(said) or "no slot has finished anything"
 
 
+def ahead(spool_id: UUID, slot: int, until: datetime, now: datetime) -> str:
+    """Say in a sentence whose clock is ahead of the database's `now`, or was, and what that holds up."""
+    name = f"slot {slot} of spool {str(spool_id)[:8]}"
+    if until <= now:
+        return f"the clock of {name} was ahead of the database's, and nothing came since: is its collector running?"
+    hours, rest_s = divmod(round((until - now).total_seconds()), 3600)
+    by = f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {rest_s // 60} min {rest_s % 60} s"  # noqa: PLR2004
+    return (
+        f"{name} has receipts up to {until.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST, {by} ahead of the database's "
+        "clock: set its collector's clock right (NTP); until then nothing after it is final"
+    )
+
+
 def _holds(slot: Slot, moment: datetime) -> bool:
+    if slot.waits_for == "clock":
+        return True
     return slot.waits_for != "nothing" and (slot.until is None or slot.until < moment)
 
 
@@ -230,7 +254,8 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         read_at=read_at,
         finished_until=finished_until,
         final=final,
-        stalled=not final and range_from < due and any(_holds(slot, due) for slot in slots),
+        stalled=not final
+        and any(slot.waits_for == "clock" or (range_from < due and _holds(slot, due)) for slot in slots),
         balanced=not differences,
         totals=by_source(accounts),
         minutes=list(by_minute(accounts)),
