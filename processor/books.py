@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from msgspec import Struct
 
@@ -38,6 +39,7 @@ from processor.closes import (
 from processor.equations import (
     IDENTITIES,
     LEDGERS,
+    LOST_GROUPS,
     NAMES,
     Accounts,
     Difference,
@@ -76,6 +78,20 @@ class Slot(Struct, frozen=True):
         return f"{str(self.spool_id)[:8]}.{self.slot}.{self.finished_segment + 1}"
 
 
+class WrittenOff(Struct, frozen=True):
+    """What an operator wrote off as damaged, by name: nobody knows how many events it held."""
+
+    minute: datetime
+    segment: str
+    kind: str
+    """`groups` of a segment, or the whole `segment`."""
+    count: int
+    """How many groups or segments."""
+    at: datetime
+    operator: str
+    reason: str
+
+
 class Books(Struct, kw_only=True):
     """The books of a range of `received_at`."""
 
@@ -101,6 +117,8 @@ class Books(Struct, kw_only=True):
     raw_gone: list[date]
     """Days whose raw rows are past their retention: not counted, and held against the close where there is one."""
     clients: list[ClientAccount]
+    written_off: list[WrittenOff] = []
+    """Losses of the range that stand in it as damaged by an operator's word."""
     written: list[Close] = []
     """The closes that were made just now."""
     outside: list[Outside] = []
@@ -157,7 +175,7 @@ def close_day(connection: psycopg.Connection, day: date) -> list[Close]:
 def waiting_for(books: Books) -> str:
     """Say in a sentence what the watermark waits for."""
     waits = {
-        "gap": "segment {} was never loaded, later ones were: find its file, or write it off",
+        "gap": "segment {0} was never loaded, later ones were: find its file, or `sillok spool write-off {0}`",
         "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
         "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
     }
@@ -245,6 +263,8 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         ),
         *_against_closes(connection, accounts, closes, raw_gone),
     ]
+    if any(difference.identity == LOST_GROUPS for difference in differences):
+        differences = _by_name(connection, parameters, differences)
     failed = {difference.identity for difference in differences}
     final = is_final(range_until)
     due = min(range_until, read_at) - STALLED_AFTER
@@ -266,8 +286,28 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         restatements=_restated(connection, closes, slots, finished_until),
         raw_gone=raw_gone,
         clients=read_clients(connection, range_from, range_until),
+        written_off=[
+            WrittenOff(*row) for row in connection.execute(read_sql("processor.sql", "written_off.sql"), parameters)
+        ],
     )
     return books, accounts
+
+
+def _by_name(
+    connection: psycopg.Connection, parameters: dict[str, datetime], differences: list[Difference]
+) -> list[Difference]:
+    """Say of lost groups in which segments they were: by that name they are written off."""
+    names: dict[datetime | None, list[str]] = {}
+    for spool_id, slot, segment, _, _, minute in connection.execute(
+        read_sql("processor.sql", "find_losses.sql"), parameters
+    ):
+        names.setdefault(minute, []).append(f"{str(spool_id)[:8]}.{slot}.{segment}")
+    return [
+        msgspec.structs.replace(d, detail=f"segment {', '.join(names[d.minute])}")
+        if d.identity == LOST_GROUPS and d.minute in names
+        else d
+        for d in differences
+    ]
 
 
 def _known_until(slots: list[Slot], finished_until: datetime | None) -> datetime | None:
