@@ -33,6 +33,7 @@ check: $(READY) ## style, types, import contracts, generated files
 	$(BIN)/mypy --strict sdk/python/sillok_sdk
 	$(BIN)/lint-imports
 	$(BIN)/python -m contract.generate --check
+	$(BIN)/python -m commands.settings_list --check
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import psycopg
 from msgspec import Struct
 
-from contract.errors import SillokError
+from contract.calendar import SEOUL
+from contract.errors import SchemaTooNew, SillokError
+from processor.books import ahead
 from processor.checks import run_checks
 from storage.migrate import pending
+from storage.postgres import read_sql
 
 _POSTGRES_MIN: Final = 150_000
 _WAITING_S_MAX: Final = 60.0
@@ -38,21 +42,48 @@ class Finding(Struct, frozen=True):
 
 
 def examine_database(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Yield every finding; one that cannot be had is a finding too."""
+    """Yield every finding this user can be asked for; one that cannot be had is a finding too.
+
+    The loader's user may not read what is clean, and the processor's may not add to raw: each is asked for its part.
+    """
     connection.execute(f"set statement_timeout = {_STATEMENT_MS_MAX}".encode())
-    yield _version(connection)
-    yield from _safely("migrations", lambda: _migrations(connection))
-    if pending(connection):
+    server = _server(connection)
+    yield server
+    if server.advice:
         return
-    for name, look in (
-        ("database disk", _disk), ("database clock", _clock), ("partitions", _partitions), ("loads", _waiting),
-        ("watermark", _watermark), ("dead letters", _dead_letters), ("sessions", _sessions),
-    ):  # fmt: skip
+    if _may_read(connection, "ops.migrations"):
+        try:
+            missing = pending(connection)
+        except SchemaTooNew as error:
+            yield Finding("migrations", "the database is ahead of this version", str(error))
+            return
+        yield Finding("migrations", f"{len(missing)} pending", "run `sillok migrate`" if missing else "")
+        if missing:
+            return
+    looks = [("database disk", _disk), ("database clock", _clock), ("partitions", _partitions)]
+    reads_clean = _acts_as(connection, "sillok_processor")
+    if reads_clean:
+        looks += [("loads", _waiting), ("watermark", _watermark), ("dead letters", _dead_letters),
+                  ("sessions", _sessions)]  # fmt: skip
+    for name, look in looks:
         yield from _safely(name, lambda look=look: look(connection))  # type: ignore[misc]
-    try:
-        yield from _checks(connection)
-    except psycopg.Error as error:
-        yield Finding("checked", "could not be looked at", str(error).strip().splitlines()[0])
+    yield from _clocks_ahead(connection, has_watermark=reads_clean)
+    if reads_clean:
+        try:
+            yield from _checks(connection)
+        except psycopg.Error as error:
+            yield Finding("checked", "could not be looked at", str(error).strip().splitlines()[0])
+
+
+def _may_read(connection: psycopg.Connection, table: str) -> bool:
+    """Say whether this user may read a table; of one that is not there, so that it is missed."""
+    query = "select coalesce(has_table_privilege(to_regclass(%s), 'select'), true)"
+    return connection.execute(query, (table,)).fetchone() == (True,)
+
+
+def _acts_as(connection: psycopg.Connection, role: str) -> bool:
+    query = "select coalesce(bool_or(pg_has_role(current_user, oid, 'member')), false) from pg_roles where rolname = %s"
+    return connection.execute(query, (role,)).fetchone() == (True,)
 
 
 def _safely(name: str, look: Callable[[], Finding]) -> Iterator[Finding]:
@@ -62,15 +93,21 @@ def _safely(name: str, look: Callable[[], Finding]) -> Iterator[Finding]:
         yield Finding(name, "could not be looked at", str(error).strip().splitlines()[0])
 
 
-def _version(connection: psycopg.Connection) -> Finding:
+def _server(connection: psycopg.Connection) -> Finding:
     version = connection.info.server_version
-    old = "" if version >= _POSTGRES_MIN else "PostgreSQL 15 or later is needed"
-    return Finding("database", f"PostgreSQL {version // 10000}.{version % 10000}", old)
-
-
-def _migrations(connection: psycopg.Connection) -> Finding:
-    missing = pending(connection)
-    return Finding("migrations", f"{len(missing)} pending", "run `sillok migrate`" if missing else "")
+    result = f"PostgreSQL {version // 10000}.{version % 10000}"
+    if version < _POSTGRES_MIN:
+        return Finding("database", result, "PostgreSQL 15 or later is needed")
+    recovers, reads_only = connection.execute(
+        "select pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on'"
+    ).fetchone() or (False, False)
+    if recovers:
+        advice = "it takes no writes: promote it, or name the primary in the dsn (`target_session_attrs=read-write`)"
+        return Finding("database", f"{result}, a standby in recovery", advice)
+    if reads_only:
+        advice = "`default_transaction_read_only` is on for this user or database: nothing can be loaded or cleaned"
+        return Finding("database", f"{result}, read-only", advice)
+    return Finding("database", result)
 
 
 def _disk(connection: psycopg.Connection) -> Finding:
@@ -93,7 +130,10 @@ def _clock(connection: psycopg.Connection) -> Finding:
 
 
 def _partitions(connection: psycopg.Connection) -> Finding:
-    """Loader and processor make a day's partitions when its first event comes: try it, and take it back."""
+    """Loader and processor make a day's partitions when its first event comes: try it, and take it back.
+
+    Each as its own role: the right of another part's is not this user's to have.
+    """
     days = "generate_series(ops.day_of(now()), ops.day_of(now()) + 1, '1 day') as day"
     made = connection.execute(
         f"select count(*) from {days} where to_regclass('raw.events' || to_char(day, '_YYYYMMDD')) is not null"  # noqa: S608
@@ -104,15 +144,48 @@ def _partitions(connection: psycopg.Connection) -> Finding:
         ("sillok_processor", "ensure_clean_partition"),
         ("sillok_processor", "ensure_dedup_partition"),
     ):
+        if not _acts_as(connection, role):
+            continue
         try:
             with connection.transaction(force_rollback=True):
-                connection.execute(f"set local role {role}".encode())
+                if not _set_role(connection, role):
+                    continue
                 connection.execute("set local lock_timeout = '3s'")
                 connection.execute(f"select ops.{function}(day::date) from {days}".encode())  # noqa: S608
         except psycopg.Error as error:
             refused.append(f"ops.{function}: {str(error).strip().splitlines()[0]}")
     result = f"raw has {made[0] if made else 0} of today's and tomorrow's; the rest is made when needed"
     return Finding("partitions", result, "; ".join(refused))
+
+
+def _set_role(connection: psycopg.Connection, role: str) -> bool:
+    """Work as a role until the transaction ends; say whether this user may: a membership can be without that right."""
+    try:
+        with connection.transaction():
+            connection.execute(f"set local role {role}".encode())
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def slots_ahead(connection: psycopg.Connection) -> list[tuple[UUID, int, datetime, datetime, bool]]:
+    """Return the slots whose receipts are ahead: spool, slot, until when, the database's now, whether still so."""
+    return connection.execute(read_sql("commands.sql", "slots_ahead.sql").encode()).fetchall()
+
+
+def _clocks_ahead(connection: psycopg.Connection, *, has_watermark: bool) -> Iterator[Finding]:
+    """Name the slots whose collector's clock is or was ahead of the database's; when none is, nothing is to be said."""
+    for spool_id, slot, until, now, is_current in slots_ahead(connection):
+        name = f"clock of slot {slot} of spool {str(spool_id)[:8]}"
+        if is_current and not has_watermark:
+            yield Finding(name, "ahead of the database's", ahead(spool_id, slot, until, now))
+        elif not is_current:
+            result = f"was ahead and is right again; its receipts up to {_kst(until)} become final when that has come"
+            yield Finding(name, result)
+
+
+def _kst(moment: datetime) -> str:
+    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST"
 
 
 def _waiting(connection: psycopg.Connection) -> Finding:
@@ -125,14 +198,16 @@ def _waiting(connection: psycopg.Connection) -> Finding:
 
 
 def _watermark(connection: psycopg.Connection) -> Finding:
-    finished, all_final, lag = connection.execute(
-        "select finished_until, all_final, now() - finished_until from ops.watermark"
+    finished, all_final, waits_s = connection.execute(
+        "select finished_until, all_final, extract(epoch from now() - coalesce(finished_until, since))"
+        " from ops.watermark, (select min(seen_at) as since from ops.slots) seen"
     ).fetchone() or (None, None, None)
-    slow = lag is not None and not all_final and lag.total_seconds() > _WAITING_S_MAX
+    result = f"finished until {_kst(finished)}" if finished else "no events yet"
+    if wrong := [slot for slot in slots_ahead(connection) if slot[-1]]:
+        return Finding("watermark", result, "; ".join(ahead(*slot[:-1]) for slot in wrong))
+    slow = waits_s is not None and not all_final and waits_s > _WAITING_S_MAX
     return Finding(
-        "watermark",
-        f"finished until {finished:%Y-%m-%d %H:%M:%S}" if finished else "no events yet",
-        "a slot is silent: is its collector running? See ops.slot_progress" if slow else "",
+        "watermark", result, "a slot is silent: is its collector running? See ops.slot_progress" if slow else ""
     )
 
 
@@ -163,7 +238,7 @@ def _sessions(connection: psycopg.Connection) -> Finding:
 def _checks(connection: psycopg.Connection) -> Iterator[Finding]:
     """Say of each check whether it holds for what came of late."""
     (since,) = connection.execute(_SINCE, {"max": _EVENTS_MAX}).fetchone() or (datetime.now(UTC),)
-    yield Finding("checked", f"what came since {since:%Y-%m-%d %H:%M:%S}")
+    yield Finding("checked", f"what came since {_kst(since)}")
     for outcome in run_checks(connection, since, safely=True):
         name = outcome.name.replace("_", " ")
         if "statement timeout" in outcome.failure:

@@ -5,13 +5,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from collector_server.tls import certificates, expiry
 from commands.doctor_database import CLOCK_S_MAX, Finding
 from commands.key_log import log_path, read_actions, unlogged
 from commands.settings import Settings
-from contract.errors import SillokError
+from contract.errors import DatabaseUnavailable, SillokError
 from storage.postgres import connect
 from storage.remote import RemoteSpool
 
@@ -23,21 +23,31 @@ _WRITABLE: Final = 0o022
 # adjtimex(2): the return value when no NTP program keeps the clock.
 _TIME_ERROR: Final = 5
 _TIMEX_BYTES: Final = 512
+_CAP_SYS_TIME: Final = 25
+_MARKS: Final = (".dockerenv", "run/.containerenv", "run/systemd/container", "run/secrets/kubernetes.io")
 _FORGETFUL: Final = ("tmpfs", "ramfs")
 _SHARED: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph")
 
 
-def examine_machine(settings: Settings, config: str | None) -> Iterator[tuple[str, Callable[[], Finding]]]:
-    """Yield each check's name and the check; one may raise OSError or SillokError."""
+def examine_machine(
+    settings: Settings, config: str | None, *, collects: bool, opens: bool
+) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield each check's name and the check; one may raise OSError or SillokError.
+
+    `collects`: a collector works here. `opens`: a program works with the spool's folder here, and it may be opened.
+    """
     yield "settings", lambda: _settings(config)
     yield "clock", _clock
-    yield "file system", lambda: _file_system(settings.spool_folder())
-    for listener, certificate, key in certificates(settings.serve):
-        name = f"{listener} certificate"
-        yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
-    if secrets := dict(_secrets(settings)):
+    if opens:
+        yield "file system", lambda: _file_system(settings.spool_folder())
+    if collects:
+        for listener, certificate, key in certificates(settings.serve):
+            name = f"{listener} certificate"
+            yield name, lambda certificate=certificate, key=key, name=name: _certificate(name, certificate, key)  # type: ignore[misc]
+    if secrets := dict(_secrets(settings, collects=collects, opens=opens)):
         yield "secrets", lambda: _readable(secrets)
-    yield "key log", lambda: _key_log(settings)
+    if collects and opens:
+        yield "key log", lambda: _key_log(settings)
 
 
 def examine_collectors(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
@@ -49,12 +59,40 @@ def examine_collectors(settings: Settings) -> Iterator[tuple[str, Callable[[], F
         )
 
 
-def examine_logins(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
-    """Yield a check for each database user: that it may act as the role its program works as."""
-    for section, role in (("load", "sillok_loader"), ("process", "sillok_processor"), ("operate", "sillok_operator")):
-        dsn = getattr(settings, section).dsn
-        if dsn:
-            yield f"[{section}] user", lambda section=section, role=role, dsn=dsn: _login(section, role, dsn)  # type: ignore[misc]
+class Login(NamedTuple):
+    """A database user that the settings name, and the role its program works as."""
+
+    section: str
+    role: str | None
+    """None for the embedded database's own user, and for those that work as themselves."""
+    dsn: str
+
+
+def logins(settings: Settings) -> list[Login]:
+    """Return the users that the settings name, the one that sees most of the database first."""
+    roles = {"process": "sillok_processor", "operate": "sillok_operator", "load": "sillok_loader", "migrate": None}
+    found = [Login(section, role, getattr(settings, section).dsn) for section, role in roles.items()]
+    return [login for login in found if login.dsn]
+
+
+def examine_login(login: Login) -> tuple[Finding, bool]:
+    """Try whether a user may act as the role its program works as; say whether it may."""
+    name = f"[{login.section}] user"
+    try:
+        with connect(login.dsn, role=login.role, application="sillok doctor") as connection:
+            user, mighty = connection.execute(
+                "select session_user, rolsuper from pg_roles where rolname = session_user"
+            ).fetchone() or ("?", False)
+    except DatabaseUnavailable as error:
+        advice = f"{error}; start it, or check host and port of [{login.section}] dsn: what waits goes on by itself"
+        return Finding(name, "the database cannot be reached", advice), False
+    except SillokError as error:
+        what = f"cannot act as {login.role}" if login.role else "cannot log in"
+        return Finding(name, what, str(error)), False
+    if login.role is None:
+        return Finding(name, f"{user} may log in"), True
+    advice = f"it is a superuser: give `sillok {login.section}` a user that may act as {login.role} and no more"
+    return Finding(name, f"{user} may act as {login.role}", advice if mighty else ""), True
 
 
 def _settings(config: str | None) -> Finding:
@@ -73,9 +111,21 @@ def _clock() -> Finding:
     state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
     if state == -1:
         return Finding("clock", "the kernel does not say whether it is kept by NTP")
+    if state == _TIME_ERROR and is_contained():
+        # Not this machine's to mend; what it costs is measured against the database's clock.
+        return Finding("clock", "a container's, and so its host's: NTP has to run there, and the kernel knows of none")
     if state == _TIME_ERROR:
         return Finding("clock", "nothing keeps it", "run chrony or another NTP client: times and watermark are its")
     return Finding("clock", "kept by NTP")
+
+
+def is_contained(root: Path = Path("/")) -> bool:
+    """Say whether this is a container, whose clock is its host's: its makers' marks, or no right ever to set it."""
+    if any((root / mark).exists() for mark in _MARKS):
+        return True
+    status = (root / "proc/self/status").read_text(encoding="ascii", errors="replace")
+    bounds = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:")]
+    return any(not bound >> _CAP_SYS_TIME & 1 for bound in bounds)
 
 
 def _file_system(spool: Path) -> Finding:
@@ -101,17 +151,15 @@ def _certificate(name: str, certificate: str, key: str) -> Finding:
     return Finding(name, result, advice)
 
 
-def _secrets(settings: Settings) -> Iterator[tuple[Path, int]]:
+def _secrets(settings: Settings, *, collects: bool, opens: bool) -> Iterator[tuple[Path, int]]:
     """Yield what is not everybody's, with the rights that are too many: to read a secret, to write who may send."""
     serve = settings.serve
-    files = [
-        serve.tls_key,
-        serve.pull_tls_key,
-        serve.pull_token_file,
-        *(c.token_file for c in settings.load.collectors),
-    ]
-    yield from ((Path(file), _OF_OTHERS | _WRITABLE) for file in files if file)
-    for path, rights in ((settings.keys_file(), _WRITABLE), (settings.spool_folder(), _OF_OTHERS | _WRITABLE)):
+    files = [collector.token_file for collector in settings.load.collectors]
+    if collects:
+        files += [file for file in (serve.tls_key, serve.pull_tls_key, serve.pull_token_file) if file]
+    yield from ((Path(file), _OF_OTHERS | _WRITABLE) for file in files)
+    folders = ((settings.keys_file(), _WRITABLE), (settings.spool_folder(), _OF_OTHERS | _WRITABLE))
+    for path, rights in folders if opens else ():
         if path.exists():
             yield path, rights
 
@@ -154,16 +202,3 @@ def _pulled(spool: RemoteSpool) -> Finding:
             name, f"{result}; its certificate is good for {days:.0f} more days", "renew it there, then SIGHUP"
         )
     return Finding(name, result)
-
-
-def _login(section: str, role: str, dsn: str) -> Finding:
-    name = f"[{section}] user"
-    try:
-        with connect(dsn, role=role, application="sillok doctor") as connection:
-            user, mighty = connection.execute(
-                "select session_user, rolsuper from pg_roles where rolname = session_user"
-            ).fetchone() or ("?", False)
-    except SillokError as error:
-        return Finding(name, f"cannot act as {role}", str(error))
-    advice = f"it is a superuser: give `sillok {section}` a user that may act as {role} and no more" if mighty else ""
-    return Finding(name, f"{user} may act as {role}", advice)

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from commands.database import find_migrated_dsn
+from commands.doctor_database import slots_ahead
 from commands.settings import Settings
 from commands.terminal import OK
 from contract.outcome import DeadLetterReason
@@ -61,6 +62,15 @@ class _DatabaseMetrics(Collector):
         for reason in DeadLetterReason:
             letters.add_metric([reason.value], known.get(reason.value, 0))
         yield letters
+        ahead = GaugeMetricFamily(
+            "sillok_slot_ahead_seconds",
+            "How far a slot's newest receipts are ahead of the database's clock; none when no slot's are.",
+            labels=["slot", "spool"],
+        )
+        for spool_id, slot, until, now, is_current in slots_ahead(self._connection):
+            if is_current:
+                ahead.add_metric([str(slot), str(spool_id)[:8]], (until - now).total_seconds())
+        yield ahead
 
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:

@@ -47,6 +47,7 @@ def print_books(books: Books, console: Console) -> None:
     if books.clients:
         _print_clients(books.clients, console)
     _print_closes(books, console)
+    _print_written_off(books, console)
     if books.outside:
         _print_outside(books, console)
     _print_differences(books.differences, console)
@@ -113,6 +114,20 @@ def _print_closes(books: Books, console: Console) -> None:
         )
     for day in books.raw_gone:
         console.print(f"raw.events of {day} is past its retention: held against the close instead", highlight=False)
+
+
+def _print_written_off(books: Books, console: Console) -> None:
+    for loss in books.written_off:
+        what = (
+            f"{loss.count} {'group' if loss.count == 1 else 'groups'} of segment"
+            if loss.kind == "groups"
+            else "segment"
+        )
+        console.print(
+            f"[yellow]damaged[/] {_korean(loss.minute)}: {what} {loss.segment}, of unknown size, written off "
+            f"{_korean(loss.at)} by {escape(loss.operator)}: {escape(loss.reason)}",
+            highlight=False,
+        )
 
 
 def _print_outside(books: Books, console: Console) -> None:

@@ -42,30 +42,41 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Section `[data]`."""
 
     folder: str = "./sillok-data"
-    """Spool and embedded database live here."""
+    """Where spool, key file and embedded database live. Another: an empty place to begin in, while what waits in
+    the old spool is not loaded."""
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section `[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Less and less is said."""
+    """How much is said: `debug`, `info`, `warning` or `error`. Less: `error` leaves out what was waited for and
+    mended by itself. More: `debug` fills the log."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All sections."""
 
     data: DataSettings = DataSettings()
+    """Where things are kept on this machine."""
     log: LogSettings = LogSettings()
+    """What the programs say of themselves, on standard output."""
     serve: CollectorSettings = CollectorSettings()
+    """The collector."""
     spool: SpoolSettings = SpoolSettings()
+    """The collector's log on disk, and how long the loader keeps what is loaded."""
     load: LoadSettings = LoadSettings()
+    """The loader."""
     process: ProcessSettings = ProcessSettings()
+    """The processor."""
     migrate: DatabaseSettings = DatabaseSettings()
+    """Who owns the database: `sillok migrate` alone."""
     expect: DatabaseSettings = DatabaseSettings()
     """Where `sillok reconcile --expect FILE.sql` asks what should have happened: the firm's own system."""
     operate: DatabaseSettings = DatabaseSettings()
+    """Operators' commands, as a user that may act as `sillok_operator`."""
     retention: RetentionSettings = RetentionSettings()
+    """How long the tables keep what. The processor drops what is past its time, once an hour."""
 
     def spool_folder(self) -> Path:
         """Return where the spool is."""
@@ -98,6 +109,11 @@ def load_settings(config: str | None, environment: Mapping[str, str]) -> Setting
 def settings_file(config: str | None, environment: Mapping[str, str]) -> str | None:
     """Return the file the settings come from, None when there is none."""
     return config or environment.get("SILLOK_CONFIG") or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+
+
+def named_sections(path: str, environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the sections that a settings file or the environment says something of: what its program is about."""
+    return frozenset(_read_file(path)) | frozenset(_from_environment(environment))
 
 
 def _read_file(path: str) -> dict[str, Any]:

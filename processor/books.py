@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from msgspec import Struct
 
@@ -38,6 +39,7 @@ from processor.closes import (
 from processor.equations import (
     IDENTITIES,
     LEDGERS,
+    LOST_GROUPS,
     NAMES,
     Accounts,
     Difference,
@@ -67,10 +69,27 @@ class Slot(Struct, frozen=True):
     until: datetime | None
     is_closed: bool
     waits_for: str
-    """For what its watermark waits: `nothing`, `loader`, `processor`, or a `gap`: the next number is missing."""
+    """For what its watermark waits: `nothing`, `loader`, `processor`, a `gap`: the next number is missing, or its
+    `clock`: what it received last has not come yet by the database's."""
+    stamped_until: datetime | None = None
+    """Up to when it has received something, by its collector's clock; `until` is what the books believe of it."""
 
     def __str__(self) -> str:
         return f"{str(self.spool_id)[:8]}.{self.slot}.{self.finished_segment + 1}"
+
+
+class WrittenOff(Struct, frozen=True):
+    """What an operator wrote off as damaged, by name: nobody knows how many events it held."""
+
+    minute: datetime
+    segment: str
+    kind: str
+    """`groups` of a segment, or the whole `segment`."""
+    count: int
+    """How many groups or segments."""
+    at: datetime
+    operator: str
+    reason: str
 
 
 class Books(Struct, kw_only=True):
@@ -83,7 +102,8 @@ class Books(Struct, kw_only=True):
     """The watermark: everything received before it is loaded and processed."""
     final: bool
     stalled: bool
-    """The range is not final and its watermark stands still, for longer than loading and cleaning take."""
+    """The range is not final and its watermark stands still, for longer than loading and cleaning take; or a slot's
+    clock is ahead of the database's, so that it will not become final by waiting."""
     balanced: bool
     totals: dict[str, dict[str, int]]
     """Source → account → events."""
@@ -97,6 +117,8 @@ class Books(Struct, kw_only=True):
     raw_gone: list[date]
     """Days whose raw rows are past their retention: not counted, and held against the close where there is one."""
     clients: list[ClientAccount]
+    written_off: list[WrittenOff] = []
+    """Losses of the range that stand in it as damaged by an operator's word."""
     written: list[Close] = []
     """The closes that were made just now."""
     outside: list[Outside] = []
@@ -153,15 +175,35 @@ def close_day(connection: psycopg.Connection, day: date) -> list[Close]:
 def waiting_for(books: Books) -> str:
     """Say in a sentence what the watermark waits for."""
     waits = {
-        "gap": "segment {} was never loaded, later ones were: find its file, or write it off",
+        "gap": "segment {0} was never loaded, later ones were: find its file, or `sillok spool write-off {0}`",
         "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
         "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
     }
-    said = [waits[slot.waits_for].format(slot) for slot in books.waiting]
+    said = [
+        ahead(slot.spool_id, slot.slot, slot.stamped_until, books.read_at)
+        if slot.waits_for == "clock" and slot.stamped_until
+        else waits[slot.waits_for].format(slot)
+        for slot in books.waiting
+    ]
     return "; ".join(said) or "no slot has finished anything"
 
 
+def ahead(spool_id: UUID, slot: int, until: datetime, now: datetime) -> str:
+    """Say in a sentence whose clock is ahead of the database's `now`, or was, and what that holds up."""
+    name = f"slot {slot} of spool {str(spool_id)[:8]}"
+    if until <= now:
+        return f"the clock of {name} was ahead of the database's, and nothing came since: is its collector running?"
+    hours, rest_s = divmod(round((until - now).total_seconds()), 3600)
+    by = f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {rest_s // 60} min {rest_s % 60} s"  # noqa: PLR2004
+    return (
+        f"{name} has receipts up to {until.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST, {by} ahead of the database's "
+        "clock: set its collector's clock right (NTP); until then nothing after it is final"
+    )
+
+
 def _holds(slot: Slot, moment: datetime) -> bool:
+    if slot.waits_for == "clock":
+        return True
     return slot.waits_for != "nothing" and (slot.until is None or slot.until < moment)
 
 
@@ -221,6 +263,8 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         ),
         *_against_closes(connection, accounts, closes, raw_gone),
     ]
+    if any(difference.identity == LOST_GROUPS for difference in differences):
+        differences = _by_name(connection, parameters, differences)
     failed = {difference.identity for difference in differences}
     final = is_final(range_until)
     due = min(range_until, read_at) - STALLED_AFTER
@@ -230,7 +274,8 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         read_at=read_at,
         finished_until=finished_until,
         final=final,
-        stalled=not final and range_from < due and any(_holds(slot, due) for slot in slots),
+        stalled=not final
+        and any(slot.waits_for == "clock" or (range_from < due and _holds(slot, due)) for slot in slots),
         balanced=not differences,
         totals=by_source(accounts),
         minutes=list(by_minute(accounts)),
@@ -241,8 +286,28 @@ def _read(connection: psycopg.Connection, range_from: datetime, range_until: dat
         restatements=_restated(connection, closes, slots, finished_until),
         raw_gone=raw_gone,
         clients=read_clients(connection, range_from, range_until),
+        written_off=[
+            WrittenOff(*row) for row in connection.execute(read_sql("processor.sql", "written_off.sql"), parameters)
+        ],
     )
     return books, accounts
+
+
+def _by_name(
+    connection: psycopg.Connection, parameters: dict[str, datetime], differences: list[Difference]
+) -> list[Difference]:
+    """Say of lost groups in which segments they were: by that name they are written off."""
+    names: dict[datetime | None, list[str]] = {}
+    for spool_id, slot, segment, _, _, minute in connection.execute(
+        read_sql("processor.sql", "find_losses.sql"), parameters
+    ):
+        names.setdefault(minute, []).append(f"{str(spool_id)[:8]}.{slot}.{segment}")
+    return [
+        msgspec.structs.replace(d, detail=f"segment {', '.join(names[d.minute])}")
+        if d.identity == LOST_GROUPS and d.minute in names
+        else d
+        for d in differences
+    ]
 
 
 def _known_until(slots: list[Slot], finished_until: datetime | None) -> datetime | None:

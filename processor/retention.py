@@ -24,11 +24,13 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     raw_days: Annotated[int, Meta(ge=1)] = 7
     """Days of `raw.events`. Fewer: less to look at when something looks odd; the archive is another matter."""
     clean_months: Annotated[int, Meta(ge=2)] = 25
-    """Months of `clean`. Fewer: shorter comparisons for analysts."""
+    """Months of `clean`. Fewer: shorter comparisons for analysts; what is dropped is gone."""
     dedup_days: Annotated[int, Meta(ge=14)] = 14
-    """Days within which a second arrival finds the first. More: more disk, and a longer memory for offline phones."""
+    """Days within which a second arrival finds the first. More: more disk, and a longer memory for offline phones.
+    Fewer: a phone that was offline for longer is counted twice (14 at least)."""
     visitor_key_days: Annotated[int, Meta(ge=1)] = 7
-    """Days after which nobody can link a derived visitor to an address any more."""
+    """Days after which nobody can link a derived visitor to an address any more. More: people can be linked for
+    longer. Fewer: late events of that day get another visitor."""
     detail_months: Annotated[int, Meta(ge=2)] = 25
     """Months of `ops.rejected` and `ops.duplicates`. Fewer: less to answer a question about an old day with."""
 

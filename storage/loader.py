@@ -44,22 +44,28 @@ class CollectorAddress(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One of `[[load.collectors]]`: a collector whose spool is out of this machine's reach, in a DMZ."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^/?#@\s]+$")]
-    """Its pull listener, `https://10.20.0.5:7072`: see `pull_port` in `[serve]`."""
+    """Its pull listener, `https://10.20.0.5:7072`: see `pull_port` in `[serve]`. Another: until it is that of the
+    same collector its events wait there."""
     token_file: str
-    """A file with the token, the same text as in the collector's `pull_token_file`; readable for the loader alone."""
+    """A file with the token, the same text as in the collector's `pull_token_file`; readable for the loader alone.
+    Another token: nothing of this collector is loaded until both files agree."""
     ca_file: str | None = None
-    """PEM file with the certificates that vouch for the collector's; None for those of the system."""
+    """PEM file with the certificates that vouch for the collector's; None for those of the system. Too many:
+    whoever has a key of one of them can pass for the collector."""
 
 
 class LoadSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section `[load]`."""
 
     dsn: str = ""
-    """PostgreSQL, as a user that may act as `sillok_loader`. Empty: the embedded one of `sillok up`."""
+    """PostgreSQL, as a user that may act as `sillok_loader`. Empty: the embedded one of `sillok up`. Another
+    database: what was loaded stays in the old one, and the archive's segments are loaded again into this one."""
     poll_ms: int = 200
-    """How often the spool is looked at. Longer: events reach the tables later."""
+    """Milliseconds between two looks at the spool. Longer: events reach the tables later. Shorter: more looks at
+    folders and database."""
     collectors: tuple[CollectorAddress, ...] = ()
-    """Whose spools to load over HTTPS. Empty: the spool of this machine, and that alone."""
+    """Whose spools to load over HTTPS. Empty: the spool of this machine, and that alone. Fewer: the slots of the
+    one left out hold the watermark until `sillok spool retire`."""
 
     def __repr__(self) -> str:
         return (

@@ -34,7 +34,8 @@ class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How one process reaches PostgreSQL: sections `[load]`, `[process]`, `[migrate]`, `[operate]`."""
 
     dsn: str = ""
-    """A libpq connection string or URI. Empty: the embedded PostgreSQL of `sillok up`."""
+    """A libpq connection string or URI, as a user for this program alone. Empty: the embedded PostgreSQL of `sillok
+    up`. Another database: the command works on what stands there."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dsn={'…' if self.dsn else ''!r})"

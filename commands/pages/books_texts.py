@@ -117,6 +117,10 @@ T: Final[dict[str, Text]] = {
         "세그먼트 {0}이(가) 적재되었으나 정제되지 않았습니다. `sillok process`를 확인하십시오.",
         "Segment {0} is loaded and not cleaned: is `sillok process` running?",
     ),
+    "waits clock": (
+        "슬롯 {0}의 수집기 시계가 데이터베이스보다 앞서 있습니다. 시계를 맞추십시오(NTP). 그때까지 이후 분은 확정되지 않습니다.",
+        "The clock of slot {0}'s collector is ahead of the database's: set it right (NTP). Nothing is final until then.",
+    ),
     "clients": ("SDK 자체 보고", "What the SDKs say"),
     "clients says": (
         "앱 버전별 SDK의 누적 보고와 도착 건수입니다. 참고용이며 강제로 맞추지 않습니다. 7일간 소식이 없는 단말의 대기분은 미도착으로 봅니다.",

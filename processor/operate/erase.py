@@ -11,23 +11,20 @@ instances; bytes that recovery moved to `damaged/`, which are counted in the rep
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import msgspec
 import psycopg
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from contract.errors import SpoolError, UsageError
 from processor.operate.actions import Action, acting, one, statement
+from processor.operate.customer import Customer, collect_rows, look_into, rejected_places
 from processor.operate.finished import wait_until_finished
 from processor.operate.leaving import remove
-from storage.contents import Contents
 from storage.load import find_erased
 from storage.spool.erase import rewrite_archived
 from storage.spool.folder import SEALED, SlotFolder, SpoolFolder
-from storage.spool.frame import Reject
-from storage.spool.reader import parse_segment
 
 Watch = Callable[[int, int], None]
 
@@ -45,10 +42,6 @@ class Erased(Struct, frozen=True):
     """What recovery moved aside on this machine: not searched, for an operator to look at."""
 
 
-class _Named(Struct):
-    customer_id: Any = None
-
-
 def erase_customer(
     connection: psycopg.Connection, spool: SpoolFolder | None, customer: str, reason: str, *,
     source: str | None = None, patience_s: float = 60.0, watch: Watch = lambda _done, _total: None,
@@ -61,9 +54,9 @@ def erase_customer(
     arguments = {"customer": hashed, "source": source}
     with acting(connection, "erase", arguments, reason) as action:
         connection.execute("select ops.pause_work()")
-        events, rejected = _erase_rows(action, {"customer": customer, "source": source})
+        events, rejected = _erase_rows(action, Customer(customer, source))
         action.result |= {"events": events, "rejected": rejected}
-    report = _erase_archive(connection, spool, _Customer(customer, source), watch) if spool else (0, 0, 0, 0)
+    report = _erase_archive(connection, spool, Customer(customer, source), watch) if spool else (0, 0, 0, 0)
     with acting(connection, "erase archive", arguments, reason) as action:
         searched, rewritten, unreadable, damaged = report
         action.result |= {
@@ -72,54 +65,20 @@ def erase_customer(
     return Erased(events, rejected, *report)
 
 
-class _Customer(Struct, frozen=True):
-    id: str
-    source: str | None
-
-    def is_named_in(self, source: str, body: str | None) -> bool:
-        """Say whether an event's JSON names him; what cannot be decoded is looked through as text."""
-        if body is None or self.source not in {None, source}:
-            return False
-        try:
-            named = msgspec.json.decode(body, type=_Named)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return msgspec.json.encode(self.id).decode() in body
-        return bool(named.customer_id == self.id)
-
-    def rejects(self, source: str, reject: Reject) -> bool:
-        return self.is_named_in(source, reject.body)
-
-
-def _erase_rows(action: Action, values: dict[str, Any]) -> tuple[int, int]:
+def _erase_rows(action: Action, customer: Customer) -> tuple[int, int]:
     """Erase what the database holds; return how many events are new among the dead, and how many rejects."""
-    connection, customer = action.connection, _Customer(values["customer"], values["source"])
-    action.run("find_customer.sql", **values)
-    action.run("find_customer_raw.sql", **values)
-    letters = [
-        (source, event_id)
-        for source, event_id, body in connection.execute(
-            "select source, event_id, body from ops.dead_letters where body is not null and event_id is not null"
-        )
-        if customer.is_named_in(source, body)
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany("insert into leaving (source, event_id) values (%s, %s) on conflict do nothing", letters)
+    connection = action.connection
+    collect_rows(action, customer)
     events = one(connection, statement("bury.sql"), {"action_id": action.action_id})
     action.run("blank_raw.sql")
-    action.run("name_devices.sql", **values)
+    action.run("name_devices.sql", customer=customer.id, source=customer.source)
     remove(action, "erased", "infinity", customer.id)
     return events, _blank_rejected(connection, customer)
 
 
-def _blank_rejected(connection: psycopg.Connection, customer: _Customer) -> int:
+def _blank_rejected(connection: psycopg.Connection, customer: Customer) -> int:
     """Take content and names from his rejected events; that they were, and why, stays counted."""
-    found = [
-        (part, place)
-        for part, place, source, body in connection.execute(
-            "select tableoid, ctid::text, source, body from ops.rejected where position(%s in body) > 0", (customer.id,)
-        )
-        if customer.is_named_in(source, body)
-    ]
+    found = rejected_places(connection, customer)
     for part, place in found:
         connection.execute(
             "update ops.rejected set body = null, client_id = null, event_id = null"
@@ -130,7 +89,7 @@ def _blank_rejected(connection: psycopg.Connection, customer: _Customer) -> int:
 
 
 def _erase_archive(
-    connection: psycopg.Connection, spool: SpoolFolder, customer: _Customer, watch: Watch
+    connection: psycopg.Connection, spool: SpoolFolder, customer: Customer, watch: Watch
 ) -> tuple[int, int, int, int]:
     """Rewrite every archived segment that holds what bears a tombstone, or names him."""
     slots = [slot for slot in spool.slots() if slot.archive.exists()]
@@ -161,26 +120,15 @@ def _halves(slot: SlotFolder) -> set[int]:
 
 
 def _find(
-    connection: psycopg.Connection, slot: SlotFolder, number: int, customer: _Customer
+    connection: psycopg.Connection, slot: SlotFolder, number: int, customer: Customer
 ) -> tuple[set[tuple[str, UUID]], bool]:
     """Return the segment's events that are to go, and whether rejected ones are among them."""
-    path = slot.archived(number)
-    if path is None:
+    found = look_into(slot, number, customer)
+    if found is None:
         return set(), False
-    contents = Contents(parse_segment(slot.files.read(path)))
-    footer = contents.segment.footer
-    if footer is None or not footer.received:
-        return set(), False
-    named: set[tuple[str, UUID]] = set()
-    has_rejects = False
-    for _, meta, batch in contents.batches(0):
-        has_rejects |= any(customer.rejects(meta.source, reject) for reject in meta.rejects)
-        if customer.source in {None, meta.source}:
-            shared = None if batch.context is UNSET else batch.context.customer_id
-            named |= {(meta.source, e.event_id) for e in batch.events if (e.customer_id or shared) == customer.id}
-    erased = find_erased(connection, contents)
-    _bury(connection, sorted(named - erased))
-    return erased | named, has_rejects
+    erased = find_erased(connection, found.contents)
+    _bury(connection, sorted(found.named - erased))
+    return erased | found.named, found.rejects > 0
 
 
 def _bury(connection: psycopg.Connection, names: Sequence[tuple[str, UUID]]) -> None:

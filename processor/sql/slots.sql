@@ -4,11 +4,15 @@
 select s.spool_id, s.slot, s.last_segment, coalesce(s.finished_segment, 0), s.until,
     coalesce(s.is_final, false) or s.retired_at is not null as is_closed,
     case
+        -- Also of a slot that was stopped: its receipts are ahead until their time has come.
+        when s.retired_at is null and s.stamped_until > now() + interval '5 seconds' then 'clock'
         when coalesce(s.is_final, false) or s.retired_at is not null then 'nothing'
+        when s.is_ahead then 'clock'
         when l.load_id is not null then 'processor'
         when later.exists then 'gap'
         else 'loader'
-    end as waits_for
+    end as waits_for,
+    s.stamped_until
 from ops.slot_progress s
 left join ops.loads l
     on l.spool_id = s.spool_id and l.slot = s.slot and l.segment = coalesce(s.finished_segment, 0) + 1

@@ -58,37 +58,48 @@ def recover_slot(folder: SlotFolder, now_us: int) -> Findings:
         if name.endswith(_RECOVERING):
             folder.files.remove(folder.path / name)
     for number in folder.segments(OPEN):
-        findings.segments += 1
-        path = folder.segment_path(number, OPEN)
-        if folder.is_sealed(number):
-            # The last recovery sealed the copy and ended before it moved the original aside.
-            _set_aside(folder, number)
-            continue
-        data = folder.files.read(path)
-        if _is_headless(data, folder, number):
-            # The crash came before the header was synced, so no group can have been.
-            data = SegmentHeader(folder.spool_id, folder.slot, number, now_us).pack()
-        try:
-            segment = parse_segment(data)
-        except SpoolFormatError as error:
-            findings.unreadable += 1
-            log.error("segment_unreadable", slot=folder.slot, segment=number, reason=str(error))
-            _set_aside(folder, number)
-            continue
-        footer = _recovered_footer(segment)
-        _seal_copy(folder, number, segment, footer)
-        findings.torn_bytes += footer.torn_bytes
-        findings.damaged_events += footer.damaged
-        findings.lost_groups += sum(row.events for row in footer.tally if row.outcome == LOST_GROUPS)
-        log.warning(
-            "segment_recovered",
-            slot=folder.slot,
-            segment=number,
-            accepted=footer.accepted,
-            torn_bytes=footer.torn_bytes,
-            damaged=footer.damaged,
-        )
+        _recover(folder, number, now_us, findings)
     return findings
+
+
+def recover_segment(folder: SlotFolder, number: int, now_us: int) -> Findings:
+    """Seal what can be read of one segment that is `.open`; for one whose seal is of no use, once it is named so."""
+    findings = Findings()
+    _recover(folder, number, now_us, findings)
+    return findings
+
+
+def _recover(folder: SlotFolder, number: int, now_us: int, findings: Findings) -> None:
+    findings.segments += 1
+    path = folder.segment_path(number, OPEN)
+    if folder.is_sealed(number):
+        # The last recovery sealed the copy and ended before it moved the original aside.
+        set_aside(folder, number)
+        return
+    data = folder.files.read(path)
+    if _is_headless(data, folder, number):
+        # The crash came before the header was synced, so no group can have been.
+        data = SegmentHeader(folder.spool_id, folder.slot, number, now_us).pack()
+    try:
+        segment = parse_segment(data)
+    except SpoolFormatError as error:
+        findings.unreadable += 1
+        log.error("segment_unreadable", slot=folder.slot, segment=number, reason=str(error))
+        set_aside(folder, number)
+        return
+    footer = _recovered_footer(segment)
+    _seal_copy(folder, number, segment, footer)
+    findings.torn_bytes += footer.torn_bytes
+    findings.damaged_events += footer.damaged
+    findings.lost_groups += sum(row.events for row in footer.tally if row.outcome == LOST_GROUPS)
+    log.warning(
+        "segment_recovered",
+        slot=folder.slot,
+        segment=number,
+        accepted=footer.accepted,
+        torn_bytes=footer.torn_bytes,
+        damaged=footer.damaged,
+    )
 
 
 def _is_headless(data: bytes, folder: SlotFolder, number: int) -> bool:
@@ -192,14 +203,15 @@ def _seal_copy(folder: SlotFolder, number: int, segment: Segment, footer: Footer
     files.rename(copy, folder.segment_path(number))
     files.sync_folder(folder.path)
     if segment.bad:
-        _set_aside(folder, number)
+        set_aside(folder, number)
     else:
         # Every byte of it stands in the sealed copy, which is synced.
         files.remove(folder.segment_path(number, OPEN))
     files.sync_folder(folder.path)
 
 
-def _set_aside(folder: SlotFolder, number: int) -> None:
+def set_aside(folder: SlotFolder, number: int) -> None:
+    """Move a segment that is `.open` into `damaged/`, as it is."""
     path = folder.segment_path(number, OPEN)
     folder.files.rename(path, folder.damaged / path.name)
     folder.files.sync_folder(folder.damaged)

@@ -14,6 +14,7 @@ from collector_server.key_file import edited_keys, make_key
 from collector_server.settings import KeyRights
 from commands.doctor import examine
 from commands.doctor_database import Finding
+from commands.doctor_machine import is_contained
 from commands.settings import Settings, load_settings
 from storage.postgres import connect
 from tests.builders import Road, Spool, event
@@ -47,10 +48,34 @@ def test_a_collectors_machine_is_asked_for_no_database(tmp_path: Path) -> None:
 
 def test_the_clock_is_asked_and_not_changed(tmp_path: Path) -> None:
     before = time.time() - time.monotonic()
-    assert found(tmp_path)["clock"].result in {
+    clock = found(tmp_path)["clock"]
+    assert clock.result in {
         "kept by NTP", "nothing keeps it", "the kernel does not say whether it is kept by NTP",
+        "a container's, and so its host's: NTP has to run there, and the kernel knows of none",
     }  # fmt: skip
+    assert bool(clock.advice) == (clock.result == "nothing keeps it"), "what is the host's to mend is a note"
     assert abs(time.time() - time.monotonic() - before) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("mark", "bounds", "contained"),
+    [
+        (None, "000001ffffffffff", False),
+        (".dockerenv", "000001ffffffffff", True),
+        ("run/.containerenv", "000001ffffffffff", True),
+        ("run/systemd/container", "000001ffffffffff", True),
+        # Docker's and Kubernetes' own set, which has no right to set the clock.
+        (None, "00000000a80425fb", True),
+    ],
+)
+def test_a_container_is_told_from_a_machine(tmp_path: Path, mark: str | None, bounds: str, *, contained: bool) -> None:
+    status = tmp_path / "proc/self/status"
+    status.parent.mkdir(parents=True)
+    status.write_text(f"Name:\tsillok\nCapBnd:\t{bounds}\n", encoding="ascii")
+    if mark:
+        (tmp_path / mark).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / mark).touch()
+    assert is_contained(tmp_path) == contained
 
 
 def test_a_spool_in_memory_is_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from processor.retention import RetentionSettings, drop_expired, expired
 from tests.builders import Road, Sent, event, moment, today_us
 from tests.fakes import FakeClock
 
-TODAY = moment(today_us()).astimezone(SEOUL).date()
+TODAY = moment(today_us(days=1)).astimezone(SEOUL).date()
 
 
 def partitions(road: Road, parent: str) -> list[date]:
@@ -24,7 +24,7 @@ def partitions(road: Road, parent: str) -> list[date]:
 
 def received(road: Road, days: int) -> None:
     """Let an event be received so many days ago."""
-    at = today_us(12, days=-days)
+    at = today_us(12, days=1 - days)
     road.spool.clock = FakeClock(at - 1)
     road.spool.write(Sent([event(time=at // 1000)], at_us=at))
     road.load()
