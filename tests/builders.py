@@ -219,8 +219,6 @@ def fresh_database(postgres: str, template: str) -> Iterator[str]:
     name = f"sillok_{uuid4().hex[:12]}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"create database {name} template {template}")
-        # No test pulls the database's plug.
-        admin.execute(f"alter database {name} set synchronous_commit = off")
     yield with_database(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)")
