@@ -22,6 +22,7 @@ from storage.postgres import connect
 from tests.builders import Road, Sent, event, fresh_database, on_road, today_us
 from tests.conftest import with_database
 from tests.integration.conftest import clean_environment
+from tests.patience import PATIENCE_S
 from tests.pgbouncer import PROGRAM, pgbouncer
 
 # Whatever a database, a role or a DSN may say, and what it means to us all the same.
@@ -177,7 +178,7 @@ def sillok(dsn: str, folder: Path, *arguments: str) -> subprocess.CompletedProce
         **{f"SILLOK_{section}_DSN": dsn for section in sections}, SILLOK_DATA_FOLDER=str(folder)
     )
     command = [sys.executable, "-m", "sillok", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
