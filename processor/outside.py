@@ -22,7 +22,7 @@ from msgspec import Struct
 from contract.errors import ExpectationsBroken, UsageError
 from contract.event import EVENT_TYPES
 from processor.closes import day_range
-from storage.postgres import connect, read_sql
+from storage.postgres import connect_anywhere, read_sql
 
 COLUMNS: Final = ("event_date", "event_type", "source", "event_name", "expected")
 _OPTIONAL: Final = ("source", "event_name")
@@ -184,7 +184,7 @@ def _from_sqlite(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _from_query(path: Path, query: str, dsn: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if not dsn:
         raise UsageError(f"{path.name} is a query: set `dsn` in [expect] (SILLOK_EXPECT_DSN) to say where to ask it")
-    with connect(dsn, application="sillok reconcile --expect") as connection:
+    with connect_anywhere(dsn, application="sillok reconcile --expect") as connection:
         try:
             # The server refuses several statements in one, and any that writes.
             with connection.transaction(), connection.cursor() as cursor:

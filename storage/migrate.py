@@ -5,6 +5,7 @@ The record is inserted first: a second migrator stops on the key. Waiting is don
 `CREATE INDEX CONCURRENTLY` would wait for, for ever.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from contract.errors import DatabaseUnavailable, SchemaTooNew
+from contract.errors import DatabaseRefused, DatabaseUnavailable, SchemaTooNew
 
 log: Final = structlog.get_logger()
 _NAME: Final = re.compile(r"^(\d{4})_(\w+)\.sql$")
@@ -59,7 +60,7 @@ def pending(connection: psycopg.Connection) -> list[tuple[int, str, str]]:
 
 def migrate(connection: psycopg.Connection) -> Iterator[str]:
     """Apply what is pending, one transaction each; yield the names as they are done."""
-    with _lock(connection):
+    with _lock(connection), _in_one_sentence():
         connection.execute(_RECORDS)
         for number, name, sql in pending(connection):
             with connection.transaction():
@@ -67,6 +68,18 @@ def migrate(connection: psycopg.Connection) -> Iterator[str]:
                 connection.execute(sql.encode())
             log.info("migrated", number=number, name=name)
             yield f"{number:04}_{name}"
+
+
+@contextlib.contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Say what to do where the server takes no change: from this user, or, as a standby, from nobody."""
+    try:
+        yield
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise DatabaseRefused(
+            f"PostgreSQL lets this user not change the schema ({error.diag.message_primary}): name an administrator in "
+            "[migrate] dsn, on the primary"
+        ) from error
 
 
 class _lock:  # noqa: N801 - reads as a verb at its one use

@@ -1,4 +1,7 @@
-"""PostgreSQL: connecting with the right role, reading a `.sql` file by name, telling errors apart."""
+"""PostgreSQL: connecting with the right role, reading a `.sql` file by name, telling errors apart.
+
+Every connection of ours is made by `connect`, and so is pinned and looked at (`session`).
+"""
 
 import functools
 from importlib.resources import files
@@ -8,6 +11,7 @@ import psycopg
 from msgspec import Struct
 
 from contract.errors import DatabaseRefused, DatabaseUnavailable
+from storage.session import pin, refuse_unsuitable
 
 # Passing trouble by SQLSTATE class: connection, resources, shutdown, serialisation; and a lock timeout.
 _PASSING: Final = ("08", "53", "57", "40", "55P03")
@@ -18,16 +22,14 @@ _REFUSED: Final = ("28", "3D000", "42704", "22023")
 _REFUSING_WORDS: Final = (
     "password", "authentication failed", "pg_hba.conf", "does not exist", "not permitted to log in",
     "permission denied for database",
+    # A pooler's own words.
+    "no such database", "no such user", "unsupported startup parameter",
 )  # fmt: skip
 
 
 # A machine or a firewall that goes without a word is noticed within a minute, by both ends: the kernel's own two hours
 # would leave the loader waiting for an answer, and the lock of a lost processor with its ghost.
 _ALIVE: Final = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-_SESSION: Final = (
-    "-c timezone=Asia/Seoul -c client_min_messages=warning -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10"
-    " -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
-)
 
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,32 +48,43 @@ def connect(dsn: str, *, role: str | None = None, application: str = "sillok") -
 
     `role` is what the session works as; it needs no rights beyond.
     """
+    connection = connect_anywhere(dsn, application=application)
+    try:
+        refuse_unsuitable(connection)
+        pin(connection, functools.partial(connect_anywhere, dsn, application=application))
+        if role is not None:
+            connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(role)))
+    except DatabaseRefused:
+        connection.close()
+        raise
+    except psycopg.Error as error:
+        connection.close()
+        if role is None or is_passing(error):
+            raise DatabaseUnavailable from error
+        raise DatabaseRefused(
+            f"PostgreSQL did not let this user act as `{role}`: run `sillok migrate`, then `grant {role} to <user>`"
+        ) from error
+    return connection
+
+
+def connect_anywhere(dsn: str, *, application: str) -> psycopg.Connection:
+    """Open a connection to a database that need not be ours, with its own settings; raise as `connect` does."""
     try:
         chosen = psycopg.conninfo.conninfo_to_dict(dsn)
         asked = {name: value for name, value in _ALIVE.items() if name not in chosen}
-        connection = psycopg.connect(
+        return psycopg.connect(
             psycopg.conninfo.make_conninfo(dsn, **asked),
             autocommit=True,
             connect_timeout=10,
             application_name=application,
-            options=_SESSION,
+            # No `options`: a pooler refuses them.
+            client_encoding="UTF8",
         )
     except psycopg.OperationalError as error:
         raise _classify(error) from error
     except psycopg.ProgrammingError:
         # It would quote the string, and so the password.
         raise DatabaseRefused("the dsn in the settings is not one PostgreSQL can read: check its spelling") from None
-    try:
-        if role is not None:
-            connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(role)))
-    except psycopg.Error as error:
-        connection.close()
-        if is_passing(error):
-            raise DatabaseUnavailable from error
-        raise DatabaseRefused(
-            f"PostgreSQL did not let this user act as `{role}`: run `sillok migrate`, then `grant {role} to <user>`"
-        ) from error
-    return connection
 
 
 def _classify(error: psycopg.OperationalError) -> Exception:

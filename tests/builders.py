@@ -33,6 +33,7 @@ from storage.spool.tally import count_events
 from storage.spool.writer import SpoolWriter
 from tests.conftest import with_database
 from tests.fakes import FakeClock, FakeFiles
+from tests.patience import PATIENCE_S
 
 KST: Final = timezone(timedelta(hours=9))
 MINUTE_US: Final = 60_000_000
@@ -99,7 +100,7 @@ class Sent(Struct):
 
 def eventually(claim: Callable[[], Any], what: str = "it did not come true in time") -> Any:
     """Return the claim's first true value: for what another thread does in its own time."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + PATIENCE_S
     while not (value := claim()):
         assert time.monotonic() < ends, what
         time.sleep(0.002)
@@ -137,7 +138,7 @@ class Living:
     def send(self, sent: Sent | StoredEvent) -> Pending:
         """Submit one batch and wait for its answer, whatever it is."""
         pending = self.submit(sent)
-        assert pending.waiter.wait(20), "the batch was never answered"
+        assert pending.waiter.wait(PATIENCE_S), "the batch was never answered"
         return pending
 
     def submit(self, sent: Sent | StoredEvent) -> Pending:
@@ -220,8 +221,6 @@ def fresh_database(postgres: str, template: str) -> Iterator[str]:
     name = f"sillok_{uuid4().hex[:12]}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"create database {name} template {template}")
-        # No test pulls the database's plug.
-        admin.execute(f"alter database {name} set synchronous_commit = off")
     yield with_database(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.spool.files import OsFiles
+from tests.patience import PATIENCE_S
 
 NOON_US: Final = 1_780_000_000_000_000 // 86_400_000_000 * 86_400_000_000 + 3 * 3_600_000_000
 """A noon in Seoul, microseconds since the epoch."""
@@ -102,7 +103,7 @@ class FakeFiles(OsFiles):
 
     def sync(self, fd: int) -> None:
         self.syncing.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(PATIENCE_S)
         self._note("sync", self._names[fd])
 
     def close(self, fd: int) -> None:

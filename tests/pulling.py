@@ -15,6 +15,7 @@ from collector_server.handout import Handout
 from collector_server.settings import CollectorSettings
 from storage.spool.folder import SpoolFolder
 from tests.conftest import free_port
+from tests.patience import PATIENCE_S
 
 TOKEN = "0123456789abcdef" * 4
 _HOST = "127.0.0.1"
@@ -36,7 +37,7 @@ def looping(start: Callable[[], Awaitable[Callable[[], Awaitable[None]]]]) -> It
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert started.wait(20)
+    assert started.wait(PATIENCE_S)
     try:
         yield
     finally:

@@ -23,8 +23,8 @@ from storage.migrate import migrate
 from storage.postgres import connect
 from storage.spool.folder import SpoolFolder
 from tests.conftest import free_port, with_database
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60
 PASSWORD = "right-9f2c"
 WRONG_PASSWORD = "wrong-51ab"
 
@@ -91,7 +91,7 @@ def sillok_here(
 
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE_S)
+    signal.alarm(int(PATIENCE_S))
     yield run
     signal.alarm(0)
     for number, handler in handlers:

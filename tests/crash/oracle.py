@@ -24,6 +24,7 @@ import psycopg
 from processor.books import Books, read_books
 from processor.checks import run_checks
 from tests.crash.processes import HOST, Machine, wait_until
+from tests.patience import PATIENCE_S
 
 SOURCE: Final = "demo"
 KEY: Final = "demo"
@@ -32,9 +33,7 @@ _TEXTS: Final = (
 )  # fmt: skip
 _TYPES: Final = ("page_view", "click", "search", "tab")
 _EVENTS_MAX: Final = 50
-_ANSWER_S: Final = 30.0
 _RESENDABLE: Final = 50
-_STANDSTILL_S: Final = 120.0
 _SHOWN: Final = 5
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -186,7 +185,7 @@ class Sender(threading.Thread):
 
     def _post(self, body: bytes) -> tuple[str, Any]:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)
+            self._connection = http.client.HTTPConnection(HOST, self._port, timeout=PATIENCE_S)
         try:
             self._connection.request("POST", "/v1/events", body, {"Authorization": f"Bearer {KEY}"})
             response = self._connection.getresponse()
@@ -275,7 +274,7 @@ class Driver:
         finally:
             sender.close()
 
-    def wait_for_more(self, events: int = 1, patience_s: float = 60.0) -> None:
+    def wait_for_more(self, events: int = 1, patience_s: float = PATIENCE_S) -> None:
         """Return once so many more events were acknowledged."""
         goal = self.acknowledged + events
 
@@ -379,9 +378,9 @@ def drain(machine: Machine, connection: psycopg.Connection) -> None:
             return
         if progress != (len(waiting), loads, processed):
             progress = (len(waiting), loads, processed)
-            patience_ends = time.monotonic() + _STANDSTILL_S
+            patience_ends = time.monotonic() + PATIENCE_S
         assert time.monotonic() < patience_ends, (
-            f"nothing moved for {_STANDSTILL_S:.0f} s: {loads} loads, {processed} processed, waiting: {waiting[:_SHOWN]}"
+            f"nothing moved for {PATIENCE_S:.0f} s: {loads} loads, {processed} processed, waiting: {waiting[:_SHOWN]}"
         )
         time.sleep(0.02)
 

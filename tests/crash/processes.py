@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.patience import PATIENCE_S
+
 HOST: Final = "127.0.0.1"
 # Short, so that many segments, loads and runs stand in the way of every kill.
 SHORT: Final = {
@@ -25,13 +27,12 @@ SHORT: Final = {
     "SILLOK_PROCESS_POLL_MS": "20",
 }
 _SURROUNDINGS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
-_PATIENCE_S: Final = 60.0
 # Below every usual range of ephemeral ports: a client that tries again and again while nothing listens
 # would else be given the very port as its own, and connect to itself.
 _PORTS: Final = range(12_000, 32_000)
 
 
-def wait_until(condition: Callable[[], object], what: str, patience_s: float = _PATIENCE_S) -> None:
+def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
     """Poll until `condition` is true; fail with `what` when it does not become so."""
     patience_ends = time.monotonic() + patience_s
     while not condition():
@@ -135,7 +136,7 @@ class Program:
     def wait(self) -> int:
         """Return its exit status once it ends by itself."""
         assert self._process is not None
-        return self._process.wait(_PATIENCE_S)
+        return self._process.wait(PATIENCE_S)
 
     def clean_up(self) -> None:
         """Leave nothing running, whatever became of the test."""

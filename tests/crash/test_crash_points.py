@@ -8,6 +8,7 @@ from tests.crash.conftest import Start
 from tests.crash.dying import Point
 from tests.crash.oracle import Driver, drain, judge
 from tests.crash.processes import Machine
+from tests.patience import PATIENCE_S
 
 # In this order: a worker killed within a group leaves an open segment, which the next one recovers.
 _WORKER_POINTS = {
@@ -39,11 +40,11 @@ def test_a_worker_killed_at_any_named_point_loses_nothing_it_answered(
     machine.processor.start()
     with Driver(machine, pause_s=0.01).sending() as driver:
         for name, point in _WORKER_POINTS.items():
-            assert start("worker", point).wait(60) == -signal.SIGKILL, name
+            assert start("worker", point).wait(PATIENCE_S) == -signal.SIGKILL, name
         worker = start("worker", None)
         driver.wait_for_more(100)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
+    assert worker.wait(PATIENCE_S) == 0
     _finish(machine, connection)
 
 
@@ -57,7 +58,7 @@ def test_a_loader_killed_at_any_named_point_loads_once(
     with Driver(machine).sending() as driver:
         for name, point in _LOADER_POINTS.items():
             driver.wait_for_more(50)
-            assert start("loader", point).wait(60) == -signal.SIGKILL, name
+            assert start("loader", point).wait(PATIENCE_S) == -signal.SIGKILL, name
             assert len(machine.waiting_segments()) > 0
     machine.loader.start()
     assert machine.collector.terminate() == 0

@@ -50,14 +50,13 @@ def test_every_batch_is_answered_200_while_the_database_is(
         assert database.is_away()
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            driver.wait_for_more(patience_s=5)
+            driver.wait_for_more()
             time.sleep(0.2)
-        waiting = len(machine.waiting_segments())
+        wait_until(lambda: len(machine.waiting_segments()) > 5 * seconds / 4, "segments to pile up")
         assert database.is_away()
         database.give_back(how)
         driver.wait_for_more(500)
     assert set(driver.answers) == {"200"}, "the database's absence was felt at the door"
-    assert waiting > 5 * seconds / 4, "segments did not pile up"
     _finish(machine)
 
 
@@ -96,8 +95,8 @@ def test_two_loaders_on_one_spool_load_every_segment_once(machine: Machine) -> N
             machine.loader.start()
             second.start()
             wait_until(lambda n=start: all(_connections(x) >= n for x in loaders), "both loaders to connect")
-            wait_until(lambda: len(machine.waiting_segments()) < 4, "the loaders to catch up")
-            time.sleep(0.5)
+            piled_up = {path.with_suffix(".sealed") for path in machine.waiting_segments()}
+            wait_until(lambda p=piled_up: not any(map(Path.exists, p)), "the loaders to load what had piled up")
             assert (machine.loader.status, second.status) == (None, None), "a loader gave up"
             assert (machine.loader.terminate(), second.terminate()) == (0, 0)
     machine.loader.start()

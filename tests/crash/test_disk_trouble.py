@@ -20,6 +20,7 @@ from tests.crash.conftest import Start
 from tests.crash.dying import Point
 from tests.crash.oracle import Driver, drain, finish, judge
 from tests.crash.processes import HOST, Machine, wait_until
+from tests.patience import PATIENCE_S
 
 _FULL_TIMES = 3
 _DESCRIPTORS = 64
@@ -129,7 +130,7 @@ def test_a_slow_disk_under_load_bounds_the_memory(
     assert grown < 32 * _MIB
     assert set(driver.answers) <= {"200", "503", "refused"}, "it was late, or broke off"
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
+    assert worker.wait(PATIENCE_S) == 0
     machine.loader.start()
     machine.processor.start()
     drain(machine, connection)

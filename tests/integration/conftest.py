@@ -30,11 +30,11 @@ from storage.spool.reader import read_segment
 from tests.builders import Road, fresh_database, on_road
 from tests.checks import assert_checks_are_clean
 from tests.conftest import free_port, make_template, without_fsync
+from tests.patience import PATIENCE_S
 from tests.postgres15 import DebianPostgres
 
 # Stands in every body that the tests send: no answer and no log line may repeat it.
 CANARY = "canary-7d1f"
-PATIENCE_S = 30.0
 
 KEYS = """
 [[serve.keys]]
@@ -202,7 +202,9 @@ class Collector:
     def sillok(self, *arguments: str) -> str:
         """Run a command with this collector's settings; return what it prints."""
         command = [sys.executable, "-m", "sillok", *arguments, "--config", str(self.settings)]
-        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -248,7 +250,7 @@ class Collector:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

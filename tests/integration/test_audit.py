@@ -18,6 +18,7 @@ from storage.migrate import available
 from storage.postgres import connect
 from tests.builders import Road
 from tests.operating import sillok, write_settings
+from tests.patience import PATIENCE_S
 
 
 def act(road: Road, *reasons: str) -> None:
@@ -117,7 +118,9 @@ def test_who_had_logged_in_is_known_behind_sudo() -> None:
         "except OSError: sys.exit(77)\n"
         "print(operating_user())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if done.returncode == 77:
         pytest.skip("this machine lets nobody set a login's user")
     assert done.stdout.strip() == f"{pwd.getpwuid(2).pw_name} as {pwd.getpwuid(os.getuid()).pw_name}", done.stderr

@@ -17,6 +17,7 @@ from tests.builders import Road, Sent, event
 from tests.conftest import free_port
 from tests.integration.conftest import batch, eventually, running
 from tests.operating import sillok, write_settings
+from tests.patience import PATIENCE_S
 from tests.pulling import TOKEN
 
 _ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_alarms_ring_when_they_should(
     path = tmp_path / "played.yml"
     path.write_text(yaml.safe_dump({"rule_files": [rules], "evaluation_interval": "15s", "tests": [played]}))
     for arguments, is_well in ((("check", "rules", rules), True), (("test", "rules", str(path)), not rings)):
-        done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == is_well, said
         assert is_well or f'alertname="{alarm}"' in said
@@ -145,7 +146,7 @@ def test_the_example_settings_are_settings() -> None:
 def test_the_units_are_sandboxed(unit: str) -> None:
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", str(_DEPLOY / f"systemd/sillok-{unit}.service")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stderr
@@ -187,7 +188,9 @@ def test_the_programs_run_where_memory_is_never_both_written_and_run() -> None:
         "re2.compile('a+').search('aaa'); zstandard.ZstdCompressor().compress(b'x' * 100)\n"
         "uvloop.new_event_loop().close()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False, cwd=_ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=PATIENCE_S, check=False, cwd=_ROOT
+    )
     if done.returncode == 77:
         pytest.skip("this kernel does not know PR_SET_MDWE")
     assert done.returncode == 0, done.stderr

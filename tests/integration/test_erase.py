@@ -18,6 +18,7 @@ from tests.builders import Road, Sent, event, eventually, today_us
 from tests.checks import assert_checks_are_clean
 from tests.fakes import FakeClock
 from tests.operating import sillok, write_settings
+from tests.patience import PATIENCE_S
 
 # Yesterday's: what is received later than now would look finished.
 NOON = today_us(12, days=-1)
@@ -245,7 +246,7 @@ def test_killed_anywhere_and_run_again_it_ends_right(known, point):
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash.dying", "eraser", *point, "1"],
         input=msgspec.json.encode({"dsn": known.dsn, "spool": str(known.spool.path), "customer": HIM}) + b"\n",
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == -9, done.stderr
     report = erase(known)

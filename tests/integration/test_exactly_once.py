@@ -23,6 +23,7 @@ from storage.spool.tally import count_events
 from tests.builders import _EMPTY, DAY_US, MINUTE_US, Road, Sent, Spool, event, moment, today_us
 from tests.checks import assert_checks_are_clean
 from tests.fakes import FakeClock
+from tests.patience import PATIENCE_S
 
 NOON = today_us(12)
 HOUR_US = 60 * MINUTE_US
@@ -165,7 +166,7 @@ def load_at_once(dsn: str, spools: list[Spool]) -> list[LoadReport | None]:
 
     def work(spool: Spool) -> None:
         with connect(dsn, role="sillok_loader") as connection:
-            start.wait(20)
+            start.wait(PATIENCE_S)
             try:
                 numbers = spool.folder.segments(SEALED)
                 reports.extend([load_segment(connection, spool.folder, number) for number in numbers])
@@ -176,7 +177,7 @@ def load_at_once(dsn: str, spools: list[Spool]) -> list[LoadReport | None]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert errors == []
     return reports
 

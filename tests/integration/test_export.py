@@ -15,6 +15,7 @@ from storage.postgres import connect
 from tests.builders import Road, Sent, event, moment, today_us
 from tests.integration.conftest import clean_environment
 from tests.operating import sillok, write_settings
+from tests.patience import PATIENCE_S
 
 NOON = today_us(12)
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "국내주식 =1"]
@@ -105,7 +106,7 @@ def test_without_pyarrow_parquet_says_what_to_install(day, tmp_path):
     arguments = ["export", "--from", start, "--to", end, "--format", "parquet", "--out", str(tmp_path / "x.parquet")]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments, "--config", str(settings)],
-        env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,
+        env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "pip install 'sillok[parquet]'" in done.stderr

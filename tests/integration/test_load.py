@@ -35,6 +35,7 @@ from tests.builders import (
     pieces,
     today_us,
 )
+from tests.patience import PATIENCE_S
 from tests.unit.test_fingerprint import GOLDEN
 
 NASTY = [
@@ -269,11 +270,11 @@ def test_a_batch_received_before_its_segment_was_opened_finds_its_day(road):
         living.writer._settings = msgspec.structs.replace(living.writer._settings, heartbeat_ms=0)
         with files.held():
             living.wake.set()
-            assert files.syncing.wait(20)
+            assert files.syncing.wait(PATIENCE_S)
             pending = living.submit(Sent([stored], at_us=midnight - 1))
             living.writer._settings = msgspec.structs.replace(living.writer._settings, heartbeat_ms=10**9)
             road.spool.clock.advance(1)
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
     load_segment(road.loader, road.spool.folder, 1)
     road.forget_days()
     assert sum(report.loaded for report in road.load()) == 1
@@ -417,7 +418,7 @@ def write_body(road: Road, change, events) -> None:
         pending = Sent(events).pending()
         pending.body = change(pending.body)
         living.writer.submit(pending)
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
 
 
 def test_events_of_another_version_are_dead_letters(road):
@@ -629,7 +630,7 @@ def test_a_second_loader_waits_and_then_stands_back(road):
             blocked.start()
             blocked.join(0.3)
             assert blocked.is_alive()
-        blocked.join(20)
+        blocked.join(PATIENCE_S)
     assert found == [None]
     assert raw(road) == []
 

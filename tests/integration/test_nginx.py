@@ -12,6 +12,7 @@ from tests.conftest import free_port
 from tests.integration.conftest import Answer, Collector, batch, eventually, running
 from tests.integration.test_tls import Certificates
 from tests.nginx import PROGRAM, nginx
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
 _FULL = f"free_bytes_min = {1 << 60}"
@@ -32,7 +33,7 @@ class Front(NamedTuple):
         """
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=context)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, sent, {"Origin": "https://m.example.com"} | named)
         response = connection.getresponse()

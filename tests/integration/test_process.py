@@ -19,6 +19,7 @@ from processor.run import Processor
 from processor.settings import ProcessSettings
 from storage.postgres import connect, read_sql
 from tests.builders import DAY_US, KST, Road, Sent, event, eventually, moment, today_us
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("checked")
 NOON = today_us(12)
@@ -588,7 +589,7 @@ def test_one_processor_works_at_a_time(road):
             break
         thread.join(0.01)
     stop.set()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert done == [1]
 
 

@@ -14,6 +14,7 @@ from processor.run import Processor
 from processor.settings import ProcessSettings
 from tests.builders import Road, Sent, event, today_us
 from tests.checks import assert_checks_are_clean
+from tests.patience import PATIENCE_S
 
 NOON = today_us(12)
 CANARY = "canary-7d1f"
@@ -188,5 +189,5 @@ def test_a_missing_right_dead_letters_nothing(road):
             break
         thread.join(0.1)
     stop.set()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert outcomes(road) == {"clean": 1}

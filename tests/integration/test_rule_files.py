@@ -20,6 +20,7 @@ from processor.settings import ProcessSettings
 from tests.builders import Road, Sent, event, eventually, fresh_database, on_road
 from tests.integration.conftest import clean_environment
 from tests.mmdb import make_mmdb
+from tests.patience import PATIENCE_S
 
 
 class Kind(NamedTuple):
@@ -123,7 +124,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -199,7 +200,7 @@ def test_the_command_says_it_in_one_sentence_and_ends_with_2(road, tmp_path):
     write(path, KINDS[1].bad)
     eventually(lambda: no_lock_is_held(road))
     process = command(road, KINDS[1], path, "--once")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert errors.splitlines()[-1] == f"sillok: {path}: line 2: page_name is empty"
 
@@ -226,7 +227,7 @@ def test_sighup_reads_a_file_that_looks_unchanged(road, tmp_path):
         assert clean_one(road, kind) == "direct"
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
 
 

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from commands.installed import parts
 from commands.sbom import cyclonedx
 from tests.integration.conftest import clean_environment
+from tests.patience import PATIENCE_S
 
 _ROOT = Path(__file__).parents[2]
 _SCHEMAS = Path(str(official.__file__)).parent / "_res"
@@ -25,7 +26,7 @@ _SCHEMAS = Path(str(official.__file__)).parent / "_res"
 def sbom(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "sillok", "sbom", *arguments],
-        env=clean_environment(), capture_output=True, text=True, timeout=60, check=True,
+        env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     return done.stdout
 

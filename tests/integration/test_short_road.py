@@ -13,8 +13,8 @@ from aiohttp.http_parser import RawRequestMessage
 from collector_server.connection import Answer, Connection, Server
 from collector_server.refusal import Refusal, Refused
 from collector_server.settings import CollectorSettings
+from tests.patience import PATIENCE_S
 
-_PATIENCE_S = 20
 _DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nshort"
 
 
@@ -70,7 +70,7 @@ async def serving(taker: Taker, keepalive_timeout: float = 60) -> AsyncIterator[
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - it is the outside that is waited for
             await asyncio.sleep(0.005)
 
@@ -94,7 +94,7 @@ def post(body: bytes, path: bytes = b"/short") -> bytes:
 async def answers(reader: asyncio.StreamReader, number: int) -> list[bytes]:
     """Read so many answers; return status and body of each."""
     found = []
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(number):
             head = await reader.readuntil(b"\r\n\r\n")
             size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -188,7 +188,7 @@ def test_what_has_not_arrived_whole_goes_the_long_road() -> None:
             assert await answers(reader, 3) == [b"200 long 1234", b"200 long ", b"200 long "]
             writer.write(post(b"5").replace(b"Host", b"Connection: close\r\nHost"))
             assert await answers(reader, 1) == [b"200 long 5"]
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await reader.read() == b""
         assert taker.bodies == []
 
@@ -221,7 +221,7 @@ def test_a_server_that_stops_first_leaves_nothing_behind() -> None:
             await until(lambda: bool(taker.answers))
             await runner.cleanup()
             await taker.answer(0)
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await reader.read() == b""
 
     uvloop.run(run())
@@ -237,7 +237,7 @@ def test_an_idle_connection_is_closed_after_a_batch_too() -> None:
             await asyncio.sleep(0.6)  # longer than it may be idle
             await taker.answer(0)
             assert await answers(reader, 1) == [b"200 short"]
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await reader.read() == b""
 
     uvloop.run(run())

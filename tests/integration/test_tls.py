@@ -40,7 +40,7 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 
 
 def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=120)
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 class Certificates:
@@ -222,6 +222,6 @@ def test_the_command_ends_with_2_and_one_sentence(tmp_path: Path, certificates: 
     certificate, key = certificates.make("expired", "20200101000000Z", "20210101000000Z")
     collector = Collector(tmp_path, f'tls_certificate = "{certificate}"\ntls_key = "{key}"')
 
-    assert collector.process.wait(60) == 2
+    assert collector.process.wait(PATIENCE_S) == 2
     [line] = collector.log.read_text(encoding="utf-8").splitlines()
     assert line == f"sillok: [serve.tls_certificate] {certificate} has expired: renew it"

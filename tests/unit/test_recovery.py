@@ -15,6 +15,7 @@ from storage.spool.segment import Footer, SegmentHeader, TallyRow
 from storage.spool.tally import minute_of
 from tests.builders import DAY_US, Sent, Spool, event, flip_bit, pieces
 from tests.fakes import FakeFiles
+from tests.patience import PATIENCE_S
 
 EVENTS = [event(click_text=f"버튼 {n}") for n in range(4)]
 
@@ -344,7 +345,7 @@ def test_a_group_that_cannot_be_decoded_keeps_its_count(spool):
         pending = Sent(EVENTS[:1]).pending()
         pending.body = body
         living.writer.submit(pending)
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
     data = spool.sealed(1).read_bytes()
     spool.sealed(1).unlink()
     spool.open(1).write_bytes(data[: pieces(data)[-1].start])
@@ -403,7 +404,7 @@ def test_events_of_another_version_keep_their_names(spool):
         pending = Sent(EVENTS[:1]).pending()
         pending.body = pending.body.replace(b'"event_type"', b'"mood":"curious","event_type"')
         living.writer.submit(pending)
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
     footer = read_segment(spool.sealed(1)).footer
     data = spool.sealed(1).read_bytes()
     spool.sealed(1).unlink()

@@ -21,6 +21,7 @@ from storage.spool.tally import minute_of
 from storage.spool.writer import _split
 from tests.builders import PATIENT, Sent, Spool, event, eventually
 from tests.fakes import FakeFiles
+from tests.patience import PATIENCE_S
 
 FREE_MIN = PATIENT.free_bytes_min
 
@@ -88,9 +89,9 @@ def test_nothing_is_answered_while_the_disk_is_busy(spool, files):
     with spool.living() as living:
         with files.held():
             pending = living.submit(event())
-            assert files.syncing.wait(20)
+            assert files.syncing.wait(PATIENCE_S)
             assert not pending.waiter.wait(0.05)
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
         assert living.error_of(pending) is None
 
 
@@ -123,7 +124,7 @@ def test_what_arrives_during_a_sync_becomes_one_group(spool, files):
     with spool.living() as living:
         with files.held():
             first = living.submit(event())
-            assert files.syncing.wait(20)
+            assert files.syncing.wait(PATIENCE_S)
             rest = [living.submit(event()) for _ in range(5)]
         eventually(lambda: len(living.answers) == 2)
         assert living.answers == [([first], None), (rest, None)]
@@ -296,11 +297,11 @@ def test_a_failure_is_everybodys(spool, files, operation):
     kept = living.send(event())
     with files.held():
         lost = [living.submit(event())]
-        assert files.syncing.wait(20)
+        assert files.syncing.wait(PATIENCE_S)
         lost += [living.submit(event()) for _ in range(3)]
         files.fail(operation, times=1, name=OPEN)
     for pending in lost:
-        assert pending.waiter.wait(20)
+        assert pending.waiter.wait(PATIENCE_S)
     errors = [living.error_of(p) for p in lost]
     failed = lost if operation == "sync" else lost[1:]
     assert living.error_of(kept) is None
@@ -458,14 +459,14 @@ def test_the_queue_is_bounded(spool, files):
     with spool.living(SpoolSettings(queue_bytes_max=2 * body + 1, segment_age_ms=10**9)) as living:
         with files.held():
             first = living.submit(event())
-            assert files.syncing.wait(20)
+            assert files.syncing.wait(PATIENCE_S)
             eventually(lambda: living.writer.queued_bytes == 0)
             waiting = [living.submit(event()) for _ in range(2)]
             assert living.writer.queued_bytes == 2 * body
             with pytest.raises(SpoolUnavailable, match="slower than the requests"):
                 living.submit(event())
         for pending in (first, *waiting):
-            assert pending.waiter.wait(20)
+            assert pending.waiter.wait(PATIENCE_S)
         assert living.error_of(living.send(event())) is None
 
 
