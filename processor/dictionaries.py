@@ -205,12 +205,14 @@ def _read_visit(rules: ChannelRules, row: Row) -> Row:
     """Return the page's host and path, the referrer's host, the channel, and the campaign with its click id."""
     page_url, referrer, source, medium, campaign, click_id, platform = row
     page = parse_page_url(page_url) if page_url else None
+    referrer_host = parse_referrer(referrer) if referrer else None
     visit = ChannelInput(
         utm_source=source or (page and page.utm_source) or None,
         utm_medium=medium or (page and page.utm_medium) or None,
         utm_campaign=campaign or (page and page.utm_campaign) or None,
         ad_click_id=click_id or (page and page.ad_click_id) or None,
-        referrer_host=parse_referrer(referrer) if referrer else None,
+        referrer_host=referrer_host,
+        referrer_path=parse_page_url(referrer).path if referrer_host else None,
         page_host=page.host if page else None,
         platform=platform or None,
     )

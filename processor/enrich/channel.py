@@ -69,6 +69,7 @@ class ChannelInput(Struct, frozen=True, kw_only=True):
     utm_campaign: str | None = None
     ad_click_id: str | None = None  # <name>:<value>
     referrer_host: str | None = None
+    referrer_path: str | None = None
     page_host: str | None = None
     platform: str | None = None  # web, android, ios, server
 
@@ -113,6 +114,7 @@ class ChannelRules(Struct, frozen=True):
             "utm_campaign": normalise_word(visit.utm_campaign),
             "ad_click_id": visit.ad_click_id.casefold() if visit.ad_click_id else None,
             "referrer_host": referrer,
+            "referrer_path": visit.referrer_path.casefold() if visit.referrer_path else None,
             "page_host": page,
             "platform": visit.platform,
             "same_site": "yes" if internal else None,

@@ -44,11 +44,17 @@ _FILE_KEYS: Final = ("internal_hosts", "extends_builtin", "rule")
 
 _BUILTIN_NAME: Final = "channels.toml (built in)"
 _NEVER: Final = re.compile(r"(?!)")
-_SEPARATORS: Final = re.compile(r"[\s_\-.]+")
+_SEPARATORS: Final = re.compile(r"[\s_\-.+\u2010-\u2015\u2212]+")
+# What word processors, messengers and careless templates put around a word, or inside it where nobody sees it.
+_QUOTES: Final = re.compile("[\"'`\u00b4\u2018-\u201f\u2039\u203a\u00ab\u00bb\u300c-\u300f]")
+_BLANK_LETTERS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # Hangul fillers and their kin
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 # What tracking templates and analytics tools write when there is nothing to say.
 _PLACEHOLDERS: Final = frozenset(
     {"", "(none)", "(direct)", "(not_set)", "none", "null", "undefined", "nan"},
 )
+_FIRST_LABEL: Final = re.compile(r"[\w-]+\.")
+_APP: Final = "android-app://"
 _HOST_PATTERN: Final = re.compile(r"=?[^\s*/:=@?#]+(?:\.\*)?")
 # `google.*` is google.com, google.de, google.co.kr, google.com.br; never google.evil.example.
 _COUNTRY_ENDING: Final = r"\.(?:(?:co|com|or|ne|net|org)\.)?[a-z]{2,3}"
@@ -76,11 +82,20 @@ class RulesFile(Struct, frozen=True):
 
 
 def normalise_word(value: str | None) -> str | None:
-    """Make `App-Push`, `app push` and `app_push` one word; what stands for nothing becomes None."""
+    """Make `App-Push`, `“app+push”` and `app_push` one word; what stands for nothing becomes None."""
     if not value:
         return None
-    word = _SEPARATORS.sub("_", unicodedata.normalize("NFC", value).strip().casefold()).strip("_")
+    if value.isascii() and value.isalnum():
+        word = value.lower()
+    else:
+        seen = "".join(c for c in value if c.isspace() or not _is_invisible(c))
+        plain = _QUOTES.sub("", unicodedata.normalize("NFKC", seen).casefold())
+        word = _SEPARATORS.sub("_", plain).strip("_")
     return None if word in _PLACEHOLDERS else word
+
+
+def _is_invisible(char: str) -> bool:
+    return char in _BLANK_LETTERS or unicodedata.category(char) in _INVISIBLE
 
 
 def read_rules(path: Path | None) -> RulesFile:
@@ -198,6 +213,13 @@ def _word_pattern(value: object) -> str:
     return _starred(normalise_word(_text(value)))
 
 
+def _path_pattern(value: object) -> str:
+    path = _text(value).casefold()
+    if not path.startswith(("/", "*")):
+        raise ValueError(f"{path!r} is not a path such as /dialog/oauth or */oauth/*")
+    return _starred(path)
+
+
 def _click_pattern(value: object) -> str:
     text = _text(value).casefold()
     return _starred(text if ":" in text or text == "*" else text + ":*")
@@ -210,11 +232,16 @@ def _starred(text: str | None) -> str:
 
 
 def _host_pattern(value: object) -> str:
-    host = _text(value).lower().rstrip(".")
-    if host == "*":
+    text = _text(value).lower()
+    if text == "*":
         return ".+"
+    if _FIRST_LABEL.fullmatch(text):
+        return re.escape(text) + ".+"
+    if text.startswith(_APP):
+        text = "=" + text.removeprefix(_APP).rstrip("/")
+    host = text.rstrip(".")
     if not _HOST_PATTERN.fullmatch(host):
-        raise ValueError(f"{host!r} is not a host such as naver.com, =www.naver.com or google.*")
+        raise ValueError(f"{host!r} is not a host such as naver.com, =www.naver.com, google.* or mail.")
     below = "" if host.startswith("=") else r"(?:.+\.)?"
     name, star, _ = host.removeprefix("=").partition(".*")
     return below + re.escape(name) + (_COUNTRY_ENDING if star else "")
@@ -244,6 +271,7 @@ _CONDITIONS: Final[dict[str, Callable[[object], str]]] = {
     "utm_campaign": _word_pattern,
     "ad_click_id": _click_pattern,
     "referrer_host": _host_pattern,
+    "referrer_path": _path_pattern,
     "page_host": _host_pattern,
     "platform": _platform_pattern,
     "same_site": _same_site_pattern,

@@ -373,6 +373,11 @@ def test_a_campaign_is_lifted_from_the_url(road):
         ({"event_type": "page_view", "referrer": "https://search.naver.com/"}, "organic_search"),
         ({"event_type": "page_view", "referrer": "https://www.example.com/a", "page_url": "https://www.example.com/b"},
          "internal"),
+        ({"event_type": "page_view", "referrer": "https://www.facebook.com/v19.0/dialog/oauth"}, "internal"),
+        ({"event_type": "page_view", "referrer": "https://m.facebook.com/groups"}, "social"),
+        ({"event_type": "page_view", "referrer": "https://pay.naver.com/payments/1"}, "internal"),
+        ({"event_type": "page_view", "referrer": "android-app://com.google.android.gm/"}, "email"),
+        ({"event_type": "page_view", "utm_source": "“naver_sa”", "utm_medium": "\uff23\uff30\uff23"}, "paid_search"),
     ],
 )  # fmt: skip
 def test_only_a_page_view_is_an_arrival(road, fields, channel):

@@ -158,6 +158,116 @@ def test_campaign_tags(source, medium, channel) -> None:
     assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE, platform="web")) == channel
 
 
+def wide(text: str) -> str:
+    """Return a text in full width."""
+    return "".join(chr(ord(char) + 0xFEE0) for char in text)
+
+
+SEARCH_ADVERTISING = [
+    "naver_sa", "naver_powerlink", "naver_power_link", "naver_brandsearch", "naver_brand_search", "google_sa", "daum_keyword",
+    "daum_sa", "kakao_sa", "kakao_keyword", "naversa", "NAVER-SA", "naver sa", "네이버_파워링크", "네이버_브랜드검색", "네이버 검색광고",
+    "google_ads", "adwords", "bing_ads", "naver_searchad", "naver_sa_pc", "zum_sa", "nate_sa", "yahoo_sa", "naver_shopping_sa",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SEARCH_ADVERTISING)
+@pytest.mark.parametrize("medium", [None, "cpc", "CPC", "ppc", "paid", "mobile"])
+def test_search_advertising_that_is_tagged_better_is_still_that(source, medium) -> None:
+    """A source that names search advertising is never made display by the medium that says it was paid for."""
+    assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE)) == "paid_search"
+
+
+@pytest.mark.parametrize(
+    "source", ["naver_gfa", "naver_da", "kakao_moment", "gdn", "facebook", "google_gdn", "kakao_bizboard"]
+)
+def test_display_that_is_paid_by_the_click_is_display(source) -> None:
+    assert RULES.assign(ChannelInput(utm_source=source, utm_medium="cpc", page_host=PAGE)) == "paid_other"
+
+
+@pytest.mark.parametrize("medium", ["bs", "brand", "powerlink", "BS", "pc_bs", "브랜드"])
+@pytest.mark.parametrize("facts", [{"referrer_host": "search.naver.com"}, {"referrer_host": "m.search.naver.com"},
+                                   {"referrer_host": "search.daum.net"}, {"utm_source": "naver"},
+                                   {"utm_source": "daum", "referrer_host": "www.daum.net"}])  # fmt: skip
+def test_an_abbreviation_of_search_advertising_from_a_page_that_searches(medium, facts) -> None:
+    assert RULES.assign(ChannelInput(utm_medium=medium, page_host=PAGE, **facts)) == "paid_search"
+
+
+def test_the_same_abbreviation_from_elsewhere_says_nothing() -> None:
+    assert RULES.assign(ChannelInput(utm_medium="bs", referrer_host="blog.naver.com", page_host=PAGE)) == "social"
+    assert RULES.assign(ChannelInput(utm_medium="brand", utm_source="magazine", page_host=PAGE)) == "referral"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "naver_sa", "NAVER-SA", "naver+sa", "naver%sa".replace("%", " "), wide("naver_sa"), wide("NAVER-SA"), '"naver_sa"', "“naver_sa”",
+        "\u2018naver_sa\u2019", "'naver_sa'", "「naver_sa」", "«naver_sa»", "nav\u200ber_sa", "\ufeffnaver_sa", "naver_sa\u2060", "naver\u00ad_sa",
+        "\u3164naver_sa", "naver\u00a0sa", "naver\u3000sa", "naver\u2011sa", "naver\u2013sa", " naver_sa\t", "naver__sa", "\u202enaver_sa\u202c",
+        "naver_sa\x00",
+    ],
+)  # fmt: skip
+def test_a_word_is_what_is_seen_of_it(written) -> None:
+    """Width, quotes, joiners, direction marks, fillers and every kind of blank and hyphen are not part of a word."""
+    assert RULES.assign(ChannelInput(utm_source=written, utm_medium=" “cpc” ", page_host=PAGE)) == "paid_search"
+
+
+@pytest.mark.parametrize(
+    "nothing", ["\u200b", '""', "“”", "\u3164", "'(none)'", "(not+set)", "\ufeff \u2060", "+", "\uff0d"]
+)
+def test_a_word_of_which_nothing_is_seen_is_none(nothing) -> None:
+    assert RULES.assign(ChannelInput(utm_source=nothing, utm_medium=nothing, page_host=PAGE)) == "direct"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "pay.kcp.co.kr", "testpay.kcp.co.kr", "smart.kcp.co.kr", "stdpay.inicis.com", "mobile.inicis.com", "pay.tosspayments.com",
+        "api.tosspayments.com", "web.nicepay.co.kr", "pay.nicepay.co.kr", "ui.teledit.com", "pay.danalpay.com", "www.danal.co.kr",
+        "bill.payco.com", "id.payco.com", "pay.naver.com", "m.pay.naver.com", "order.pay.naver.com", "pay.kakao.com",
+        "online-pay.kakaopay.com", "nice.pass.or.kr", "www.pass.or.kr", "login.microsoftonline.com", "login.live.com",
+        "accounts.google.com", "accounts.google.co.kr", "nid.naver.com", "accounts.kakao.com", "kauth.kakao.com", "appleid.apple.com",
+        "nice.checkplus.co.kr", "safe.ok-name.co.kr", "www.kmcert.com", "www.siren24.com", "cert.mobile-ok.com", "sso.bank.example",
+        "login.partner.example", "firm.okta.com", "access.line.me", "www.paypal.com", "pay.toss.im", "auth.toss.im",
+    ],
+)  # fmt: skip
+def test_who_pays_or_signs_in_did_not_arrive(host) -> None:
+    """A detour in the middle of a visit sends people back; they were here before."""
+    assert RULES.assign(ChannelInput(referrer_host=host, page_host=PAGE, platform="web")) == "internal"
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "channel"),
+    [
+        ("www.facebook.com", "/dialog/oauth", "internal"),
+        ("m.facebook.com", "/v19.0/dialog/oauth", "internal"),
+        ("www.facebook.com", "/login.php", "internal"),
+        ("github.com", "/login/oauth/authorize", "internal"),
+        ("twitter.com", "/i/oauth2/authorize", "internal"),
+        ("www.facebook.com", "/groups/1", "social"),
+        ("www.facebook.com", "/", "social"),
+        ("www.facebook.com", None, "social"),
+        ("blog.example", "/how-to/oauth-explained", "referral"),
+    ],
+)
+def test_a_network_that_signs_people_in_is_told_by_the_path(host, path, channel) -> None:
+    visit = ChannelInput(referrer_host=host, referrer_path=path, page_host=PAGE, platform="web")
+    assert RULES.assign(visit) == channel
+
+
+@pytest.mark.parametrize(
+    ("host", "channel"),
+    [
+        ("mail.firm.example", "email"), ("webmail.univ.ac.kr", "email"), ("email.provider.example", "email"),
+        ("owa.firm.example", "email"), ("mail.co", "email"), ("gmail.example", "referral"), ("hotmail.example", "referral"),
+        ("mailer.example", "referral"), ("www.mail.example", "referral"), ("com.google.android.gm", "email"),
+        ("com.nhn.android.mail", "email"), ("com.google.android.gm.evil", "referral"),
+    ],
+)  # fmt: skip
+def test_webmail_is_told_by_its_first_label(host, channel) -> None:
+    """`mail.` as a rule is a label, no beginning of letters; an app's package is itself alone."""
+    assert RULES.assign(ChannelInput(referrer_host=host, page_host=PAGE, platform="web")) == channel
+
+
 @pytest.mark.parametrize(
     ("click", "channel"),
     [
@@ -280,6 +390,40 @@ def test_own_rules_come_before_the_builtin_ones(tmp_path) -> None:
     assert rules.assign(ChannelInput(referrer_host="m.firm-mts.com", platform="ios")) == "internal"
 
 
+def test_a_rule_can_name_a_first_label_an_android_app_and_a_path(tmp_path) -> None:
+    text = """
+    [[rule]]
+    channel = "email"
+    referrer_host = ["groupware.", "android-app://kr.firm.mail/"]
+    [[rule]]
+    channel = "internal"
+    referrer_host = "partner.com"
+    referrer_path = ["/login*", "*/oauth/*"]
+    [[rule]]
+    channel = "direct"
+    """
+    rules = load(tmp_path, text)
+    found = {
+        (host, path): rules.assign(ChannelInput(referrer_host=host, referrer_path=path))
+        for host, path in [
+            ("groupware.firm.co.kr", None), ("mygroupware.firm.co.kr", None), ("kr.firm.mail", None),
+            ("kr.firm.mail.lite", None), ("x.kr.firm.mail", None), ("partner.com", "/Login/now"), ("partner.com", "/v1/oauth/x"),
+            ("partner.com", "/"), ("partner.com", None),
+        ]
+    }  # fmt: skip
+    assert list(found.values()) == [
+        "email",
+        "direct",
+        "email",
+        "direct",
+        "direct",
+        "internal",
+        "internal",
+        "direct",
+        "direct",
+    ]
+
+
 def test_file_without_the_builtin_stands_alone(tmp_path) -> None:
     rules = load(tmp_path, '[[rule]]\nchannel = "app"\nplatform = "ios"\n[[rule]]\nchannel = "direct"\n')
     assert rules.assign(ChannelInput(platform="ios")) == "app"
@@ -304,6 +448,7 @@ END = '\n[[rule]]\nchannel = "direct"\n'
         ('[[rule]]\nchannel = "email"\nutm_medium = ["a", ""]' + END, "rule 1 (line 1): utm_medium: must be a text"),
         ('[[rule]]\nchannel = "email"\nutm_medium = "(none)"' + END, "utm_medium: a text that stands for nothing"),
         ('[[rule]]\nchannel = "email"\nreferrer_host = "https://naver.com/"' + END, "referrer_host: 'https://naver.com/' is not a host"),
+        ('[[rule]]\nchannel = "email"\nreferrer_path = "oauth"' + END, "referrer_path: 'oauth' is not a path such as"),
         ('[[rule]]\nchannel = "email"\nplatform = "ipad"' + END, "platform: 'ipad' is unknown; one of web, android"),
         ('[[rule]]\nchannel = "email"\nsame_site = false' + END, "same_site: can only be true"),
         ('colour = "red"' + END, "firm.toml: line 1: colour: unknown key; one of internal_hosts"),

@@ -16,6 +16,8 @@ GALAXY = (
     "Mozilla/5.0 (Linux; Android 13; SM-S918N Build/TP1A.220624.014; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Version/4.0 Chrome/114.0.5735.196 "
 )
+LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 "
 
 
@@ -37,6 +39,9 @@ WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, 
         (IPHONE + "Mobile/15E148 [FBAN/MessengerForiOS;FBAV/416.0.0.35.85]", "Facebook Messenger", "416.0.0"),
         (IPHONE + "Mobile/15E148 Safari Line/13.8.0", "LINE", "13.8.0"),
         (GALAXY + "Mobile Safari/537.36 NAVER(higgs; blog; 1; 8.1)", "Naver", "8.1"),
+        (GALAXY + "Mobile Safari/537.36 MetaIAB Facebook", "Facebook", None),
+        (GALAXY + "Mobile Safari/537.36 MetaIAB", "Facebook", None),
+        (GALAXY + "Mobile Safari/537.36 Flipboard/4.3.6", "Flipboard", "4.3.6"),
         (GALAXY + "Mobile Safari/537.36 KAKAOPAY/2.1", "KakaoPay", "2.1"),
         (GALAXY + "Mobile Safari/537.36 TossApp/5.180.0", "Toss", "5.180.0"),
         (IPHONE + "Mobile/15E148 trill_340 BytedanceWebview", "TikTok", None),
@@ -166,6 +171,106 @@ def test_robots_are_told_from_people(header, name) -> None:
     read = parse_user_agent(header)
     assert (read.device_type, read.is_bot) == ("bot", True)
     assert name is None or read.browser_name == name
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        # synthetic monitors and test runners with a browser's face
+        (LINUX + "Chrome/113.0.5672.126 Safari/537.36 RuxitSynthetic/1.0 v1 t14", "Ruxit Synthetic 1.0"),
+        (MAC + "Chrome/97.0.4692.71 Safari/537.36 (ThousandEyes Agent)", "ThousandEyes None"),
+        ("Mozilla/5.0 (Windows NT 6.3; WOW64; Trident/7.0; rv:11.0; Catchpoint) like Gecko", "Catchpoint None"),
+        (MAC + "Cypress/12.3.0 Chrome/106.0.5249.51 Electron/21.0.0 Safari/537.36", "Cypress 12.3.0"),
+        (LINUX + "Chrome/107.0 Safari/537.36 Ghost Inspector (63c85ddb)", "Ghost Inspector None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 DatadogSynthetics", "DatadogSynthetics None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 CloudWatchSynthetics/1.0", "CloudWatchSynthetics 1.0"),
+        ("DynatraceSynthetic/1.179", "DynatraceSynthetic 1.179"),
+        (WINDOWS + "Safari/537.36 Checkly/1.0", "Checkly 1.0"),
+        # Google's many
+        ("GoogleOther", "GoogleOther None"),
+        ("Mozilla/5.0 AppleWebKit/537.36 Chrome/139.0.7258.127 Safari/537.36 Google-Ads-Conversions", "Google-Ads-Conversions None"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko; compatible; Google-Agent)", "Google-Agent None"),
+        (LINUX.replace("like Gecko)", "like Gecko; compatible; GoogleAgent-Mariner)") + "Chrome/142.0 Safari/537.36", "GoogleAgent-Mariner None"),
+        ("Mozilla/5.0 (compatible; Google-Site-Verification/1.0)", "Google-Site-Verification 1.0"),
+        # agents that act for somebody
+        (MAC + "Chrome/132.0.0.0 Safari/537.36; Manus-User/1.0", "Manus-User 1.0"),
+        (LINUX + "Chrome/137.0.0.0 Safari/537.36; Devin/1.0; +devin.ai", "Devin 1.0"),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Claude-User/1.0; +Claude-User@anthropic.com)", "Claude-User 1.0"),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Claude-User/1.0; [email])", "Claude-User 1.0"),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Amzn-User/0.1) Chrome/119.0 Safari/537.36", "Amzn-User 0.1"),
+        # what calls itself compatible, or a browser, and names no system
+        ("Mozilla/5.0 (compatible; Anything/1.0)", "Anything 1.0"),
+        ("Mozilla/5.0 (compatible; Anything)", "Anything None"),
+        ("Mozilla/5.0+(compatible;+Anything/1.0)", None),
+        ("Mozilla/5.0 (compatible)", None),
+        ("Mozilla/4.0 (compatible; Netcraft Web Server Survey)", "Netcraft Web Server Survey None"),
+        ("Mozilla/5.0 (compatible; Anything/2.1; +prospects) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0 Safari/537.36", "Anything 2.1"),
+        ("Mozilla/5.0 (Anything/1.0)", None),
+        ("Mozilla/5.0 Anything/1.0", None),
+        (GALAXY + "Mobile Safari/537.36 (compatible; Google-AMPHTML)", "Google-AMPHTML None"),
+        # an address without its scheme, and a model that does not hide who asks
+        (MAC + "Chrome/118.0.0.0 Safari/537.36 Watched/2 (watched.com/about)", None),
+        ("Mozilla/5.0 (Linux; Android 7.0; M bot 60) AppleWebKit/537.36 (KHTML, like Gecko; compatible; Googlebot/2.1)", "Googlebot 2.1"),
+        ("Mozilla/5.0 (Linux; Android 7.0; SomethingBot/1.2) AppleWebKit/537.36 (KHTML, like Gecko)", None),
+        ("FlipboardProxy/1.1", "FlipboardProxy 1.1"),
+    ],
+)  # fmt: skip
+def test_robots_with_a_persons_face(header, name) -> None:
+    """They say so somewhere, if not in the words that robots used to have; and are never called Chrome."""
+    read = parse_user_agent(header)
+    assert (read.device_type, read.is_bot) == ("bot", True)
+    assert name is None or f"{read.browser_name} {read.browser_version}" == name
+    assert not (read.browser_name or "").startswith(("Chrome", "Mobile Safari", "Safari", "Mozilla", "IE", "Other"))
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["M bot 60", "M_bot_tab_1150", "Spider 8", "POWER BOT", "IDbot553PLUS", "XBot_Senior", "C Bot Tab 70", "Scanner",
+     "Monitor 5", "Agent", "Moto G Power (2022)", "SM-S918N"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mozilla/5.0 (Linux; Android 7.0; {}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/81.0 Mobile Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 7.0; {} Build/NRD90M; wv) AppleWebKit/537.36 (KHTML, like Gecko) KAKAOTALK 2410240",
+        "Mozilla/5.0 (Linux; U; Android 7.0; ko-kr; {} Build/NRD90M) AppleWebKit/537.36 (KHTML, like Gecko) Mobile Safari/537",
+        "Mozilla/5.0 (Linux; U; Android 7.0; en; {}) AppleWebKit/537.36 (KHTML, like Gecko) Mobile Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 10; HarmonyOS; {}; HMSCore 6) AppleWebKit/537.36 (KHTML, like Gecko) Mobile Safari/537",
+        "Dalvik/2.1.0 (Linux; U; Android 7.0; {} Build/NRD90M)",
+        "FirmMTS/3.2.1 (Android 7.0; {}) okhttp/4.9",
+    ],
+)
+def test_a_telephone_may_be_called_anything(header, model) -> None:
+    """A model is not what a robot calls itself."""
+    read = parse_user_agent(header.format(model))
+    assert not read.is_bot
+    assert read.device_type in ("mobile", "tablet")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        GALAXY + "Mobile Safari/537.36 Flipboard/4.3.6",
+        "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Trident/6.0)",
+        "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0; .NET CLR 2.0.50727)",
+        "Mozilla/5.0 (compatible; Konqueror/4.5; Linux) KHTML/4.5.4 (like Gecko)",
+        "Mozilla/5.0 (PlayStation 4 5.50) AppleWebKit/601.2 (KHTML, like Gecko)",
+        "Mozilla/5.0 (Symbian/3; Series60/5.2 NokiaN8-00/014.002; Profile/MIDP-2.1) AppleWebKit/525 (KHTML, like Gecko)",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Code/1.115 Chrome/142 Electron/39 Safari/537.36",
+        "Mozilla/5.0 (Mobile; Nokia_2720_Flip; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.5",
+        "Mozilla/5.0 (Phone; OpenHarmony 4.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114 Safari/537.36 ArkWeb/4.1 Mobile",
+    ],
+)  # fmt: skip
+def test_people_who_sound_like_robots(header) -> None:
+    assert not parse_user_agent(header).is_bot
+
+
+def test_what_is_other_is_not_known() -> None:
+    """`Other` is the word of a parser for what it does not know, and no system or browser."""
+    read = parse_user_agent(
+        "Mozilla/5.0 (Linux; Android 7.0;) AppleWebKit/537.36 (KHTML, like Gecko) (compatible; PetalBot)"
+    )
+    assert (read.is_bot, read.os_name, read.os_version, read.browser_name) == (True, None, None, "PetalBot")
 
 
 @pytest.mark.parametrize("header", ["", " ", "-"])
