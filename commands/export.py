@@ -7,8 +7,8 @@ from typing import get_args
 
 from commands.database import find_migrated_dsn, operating
 from commands.settings import Settings
-from commands.terminal import OK, add_json, moment, progress, write_json
-from contract.errors import UsageError
+from commands.terminal import OK, add_json, moment, progress, stoppable, write_json
+from contract.errors import SillokError, UsageError
 from processor.operate.actions import acting
 from processor.operate.export import TABLES, Exported, Format, export, is_writable
 from storage.postgres import connect
@@ -49,14 +49,18 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         "tables": tables, "people": has_people,
     }  # fmt: skip
     reading = connect(find_migrated_dsn(settings, "operate"), role="sillok_reader", application="sillok export")
-    with reading as reader, operating(settings, "export") as connection, progress("rows") as bar:
+    with reading as reader, operating(settings, "export") as connection:
         # Before the first row: an export that is cut short was one all the same.
         with acting(connection, "export", arguments, options.reason):
             pass
-        done = export(
-            reader, options.out, options.format, tables, options.range_from, options.range_until,
-            has_people=has_people, watch=bar,
-        )  # fmt: skip
+        try:
+            with stoppable(), progress("rows") as bar:
+                done = export(
+                    reader, options.out, options.format, tables, options.range_from, options.range_until,
+                    has_people=has_people, watch=bar,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            raise SillokError(f"stopped: nothing was written to {options.out}") from None
         with acting(connection, "export done", arguments, options.reason) as action:
             action.result |= done.rows
     _print(done, is_json=options.json)
