@@ -260,7 +260,7 @@ def test_an_exit_while_the_server_is_down(world: World) -> None:
     world.road.fault = "cut"
     started = time.monotonic()
     world.run("for n in range(205): client.click()", close_ms=2_000)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     world.road.fault = ""
     world.next_process()
     world.is_whole(206)

@@ -85,7 +85,7 @@ class Collector:
             self.requests.append(request)
             self._changed.notify_all()
 
-    def wait_for(self, condition, timeout_s=10):
+    def wait_for(self, condition, timeout_s=60):
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), timeout_s), "the requests awaited did not come"
 

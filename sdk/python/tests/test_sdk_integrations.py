@@ -16,7 +16,7 @@ HEADERS = {"User-Agent": AGENT, "Referer": "http://localhost/before"}
 
 def arrived(collector, client):
     """Return what arrived: type, route, code, the event's own, and of whom."""
-    assert client.flush(5_000)
+    assert client.flush(60_000)
     told = []
     for request in collector.requests:
         context = request.body["context"]
@@ -94,7 +94,7 @@ client.close()
         [sys.executable, "-c", script, collector.url, AGENT, HEADERS["Referer"]],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert done.stdout == "[200, 200, 404, 500]\n"
@@ -248,7 +248,7 @@ def test_error_records_are_events(collector, make_client):
     own = logging.getLogger("sillok_sdk.sender")
     own.addHandler(records.Handler(client))
     own.error("about itself")
-    assert client.flush(5_000)
+    assert client.flush(60_000)
     assert [(e["error_code"], e["error_message"]) for e in collector.events()] == [
         ("shop.orders", "order 7 was refused"),
         ("LookupError", "no order"),
@@ -260,7 +260,7 @@ def run(*arguments):
         [sys.executable, "-m", "sillok_sdk", "send", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

@@ -9,7 +9,7 @@ from sillok_sdk import FieldError
 
 
 def arrived(collector, client):
-    assert client.flush(5_000)
+    assert client.flush(60_000)
     return {event["page_code"]: event for event in collector.events() if "page_code" in event}
 
 
@@ -76,7 +76,7 @@ def test_identify_is_a_login_once_and_reset_a_logout(collector, make_client):
     assert client.reset()
     assert client.reset() == ""
     client.click()
-    assert client.flush(5_000)
+    assert client.flush(60_000)
     told = [(event["event_type"], event.get("customer_id")) for event in collector.events()]
     assert told == [
         ("login", "c-1"),
