@@ -99,7 +99,7 @@ class Journal:
             raise SettingError("context: too large for a durable queue")
         home = Path(folder)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ring = ring_bytes // 8 * 8
+        ring = max(8, ring_bytes // 8 * 8)
         draft = home / (name + _DRAFT)
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
@@ -139,22 +139,13 @@ class Journal:
         """Keep a record; `False` when there is no room."""
         size = len(payload)
         whole = _RECORD_BYTES + size + 7 & ~7
-        if whole > self._ring:
-            return False
         tail = self._tail
         place = tail % self._ring
-        rest = self._ring - place
-        is_empty = tail == self._head
-        # An empty ring begins again at its first page, which is in memory already.
-        if whole > rest or (place and is_empty):
-            if not is_empty and tail + rest + whole - self._head > self._ring:
+        if whole > self._ring - place or tail == self._head:
+            if not self._begins_again(whole, place):
                 return False
-            # Positions are multiples of 8, so that there is always room to say so.
-            _SIZE.pack_into(self._map, RING + place, _REST)
-            tail += rest
-            place = 0
-            if is_empty:  # nothing waits before the rest, so that it is not in use
-                self._move_head(tail)
+            tail = self._tail
+            place = tail % self._ring
         elif tail + whole - self._head > self._ring:
             return False
         place += RING
@@ -227,6 +218,23 @@ class Journal:
         self._map.close()
         os.close(self._descriptor)
         self._descriptor = -1
+
+    def _begins_again(self, whole: int, place: int) -> bool:
+        """Go to the ring's start, where a record does not fit behind the last one, and where nothing waits.
+
+        The first page is in memory already. `False` when there is no room at the start either.
+        """
+        rest = self._ring - place
+        is_empty = self._tail == self._head
+        if whole > (self._ring if is_empty else self._ring - rest - (self._tail - self._head)):
+            return False
+        if place or not is_empty:
+            # Positions are multiples of 8, so that there is always room to say so.
+            _SIZE.pack_into(self._map, RING + place, _REST)
+            self._tail += rest
+            if is_empty:  # nothing waits before the rest, so that it is not in use
+                self._move_head(self._tail)
+        return True
 
     def _move_head(self, head: int) -> None:
         self._head = head
