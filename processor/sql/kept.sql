@@ -2,14 +2,16 @@
 -- Grain: one row per table.
 -- Reads: the catalogue, clean.sessions, ops.rejected, ops.duplicates, ops.dead_letters, ops.visitor_keys.   Writes: nothing.
 with partitions as (
-    select i.inhparent::regclass::text as name, min(to_date(right(c.relname, 8), 'YYYYMMDD')) as oldest,
+    -- ops.dedup's are named after their week's last day.
+    select i.inhparent::regclass::text as name,
+        min(to_date(right(c.relname, 8), 'YYYYMMDD')) - case when i.inhparent = 'ops.dedup'::regclass then 6 else 0 end as oldest,
         sum(pg_total_relation_size(c.oid))::bigint as bytes
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
     where c.relname ~ '_\d{8}$'
         and i.inhparent in ('raw.events'::regclass, 'clean.events'::regclass, 'clean.page_views'::regclass,
             'ops.dedup'::regclass)
-    group by 1
+    group by i.inhparent
 ), days (name, oldest) as (
     select 'clean.sessions', min(session_date) from clean.sessions
     union all
