@@ -97,6 +97,9 @@ def test_the_watermark_waits_where_the_clock_was_right_and_never_runs_back(
 def test_of_a_collector_that_was_never_right_nothing_is_finished(road: Road, living: Living) -> None:
     take(road, living, at_us=now_us() + 3 * _DAY_S * 1_000_000)
     assert watermark(road) == (None, False)
+    road.admin.execute("update ops.slots set seen_at = now() - interval '1 hour'")
+    (lag_s,) = re.findall(r"^sillok_watermark_lag_seconds (\S+)$", render(road.processor), re.MULTILINE)
+    assert 3_600 <= float(lag_s) < 3_700, "nobody takes what is not finished for what does not lag"
 
 
 @pytest.mark.parametrize("ahead_s", AHEAD_S)
