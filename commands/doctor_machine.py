@@ -89,7 +89,7 @@ def examine_login(login: Login) -> tuple[Finding, bool]:
         advice = f"{error}; start it, or check host and port of [{login.section}] dsn: what waits goes on by itself"
         return Finding(name, "the database cannot be reached", advice), False
     except SillokError as error:
-        what = f"cannot act as {login.role}" if login.role else "cannot log in"
+        what = f"cannot act as {login.role}" if login.role and f"`{login.role}`" in str(error) else "is refused"
         return Finding(name, what, str(error)), False
     if login.role is None:
         return Finding(name, f"{user} may log in"), True

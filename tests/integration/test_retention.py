@@ -156,6 +156,7 @@ def test_a_dry_run_drops_nothing(empty):
 
 def test_what_is_kept_how_long_is_printed(road: Road, tmp_path) -> None:
     """With this site's own settings, the oldest day, and what it takes of the disk; nothing is dropped."""
+    road.forget_days()
     received(road, 2)
     road.process()
     settings = write_settings(road, tmp_path, "[retention]\nraw_days = 11\nclean_months = 13\n")
