@@ -98,15 +98,9 @@ def _server(connection: psycopg.Connection) -> Finding:
     result = f"PostgreSQL {version // 10000}.{version % 10000}"
     if version < _POSTGRES_MIN:
         return Finding("database", result, "PostgreSQL 15 or later is needed")
-    recovers, reads_only = connection.execute(
-        "select pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on'"
-    ).fetchone() or (False, False)
-    if recovers:
+    if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
         advice = "it takes no writes: promote it, or name the primary in the dsn (`target_session_attrs=read-write`)"
         return Finding("database", f"{result}, a standby in recovery", advice)
-    if reads_only:
-        advice = "`default_transaction_read_only` is on for this user or database: nothing can be loaded or cleaned"
-        return Finding("database", f"{result}, read-only", advice)
     return Finding("database", result)
 
 

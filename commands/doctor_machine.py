@@ -48,6 +48,8 @@ def examine_machine(
         yield "secrets", lambda: _readable(secrets)
     if collects and opens:
         yield "key log", lambda: _key_log(settings)
+    if collects:
+        yield "account numbers", lambda: _accounts(settings)
 
 
 def examine_collectors(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
@@ -87,7 +89,7 @@ def examine_login(login: Login) -> tuple[Finding, bool]:
         advice = f"{error}; start it, or check host and port of [{login.section}] dsn: what waits goes on by itself"
         return Finding(name, "the database cannot be reached", advice), False
     except SillokError as error:
-        what = f"cannot act as {login.role}" if login.role else "cannot log in"
+        what = f"cannot act as {login.role}" if login.role and f"`{login.role}`" in str(error) else "is refused"
         return Finding(name, what, str(error)), False
     if login.role is None:
         return Finding(name, f"{user} may log in"), True
@@ -180,6 +182,15 @@ def _key_log(settings: Settings) -> Finding:
         f"find out who wrote {', '.join(strange)} into the key file, and revoke what is not yours" if strange else ""
     )
     return Finding("key log", f"{len(actions)} changes, each following from the one before it", advice)
+
+
+def _accounts(settings: Settings) -> Finding:
+    """Say whether the firm's own numbers have a pattern; a site may have none on purpose, so it is a note."""
+    patterns = len(settings.serve.account_patterns)
+    if patterns:
+        return Finding("account numbers", f"masked by {patterns} of the firm's own patterns")
+    result = "no pattern of the firm's own in [serve] account_patterns: its numbers are masked in common forms alone"
+    return Finding("account numbers", result)
 
 
 def _pulled(spool: RemoteSpool) -> Finding:

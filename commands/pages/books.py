@@ -33,6 +33,7 @@ def render_page(books: Books) -> str:
             else []
         ),
         *([box(T["clients"], T["clients says"], _clients(books))] if books.clients else []),
+        *([box(T["written off"], T["written off says"], _written_off(books))] if books.written_off else []),
         *([box(T["closes"], None, _closes(books))] if books.closes or books.raw_gone else []),
         _signatures(books),
     ]
@@ -67,8 +68,10 @@ def _moment(moment: datetime) -> str:
 
 def _waits(books: Books) -> str:
     items = [
-        f"<li><b>{escape(str(slot))}</b> {both(fill(T[f'waits {slot.waits_for}'], str(slot)))}</li>"
+        f"<li><b>{escape(name)}</b> {both(fill(T[f'waits {slot.waits_for}'], name))}</li>"
         for slot in books.waiting
+        # A clock is the slot's, the rest is about its next segment.
+        for name in [str(slot).rpartition(".")[0] if slot.waits_for == "clock" else str(slot)]
     ]
     return box(T["slots"], None, f"<ul>{''.join(items)}</ul>") if items else ""
 
@@ -159,6 +162,21 @@ def _clients(books: Books) -> str:
     names = ("day", "source", "platform", "version", "instances", "created", "arrived", "client dropped",
              "client pending", "vanished", "reasons")  # fmt: skip
     return table([T[name] for name in names], rows, numbers=range(4, 10)) + _more(len(books.clients))
+
+
+def _written_off(books: Books) -> str:
+    rows = [
+        [
+            escape(_moment(loss.minute)),
+            f"<code>{escape(loss.segment)}</code>",
+            both(fill(T[f"lost {loss.kind}"], loss.count)),
+            escape(_moment(loss.at)),
+            escape(loss.operator),
+            escape(loss.reason),
+        ]
+        for loss in books.written_off
+    ]
+    return table([T[name] for name in ("when", "segment", "what is lost", "written off at", "by", "reason")], rows)
 
 
 def _closes(books: Books) -> str:

@@ -102,6 +102,13 @@ def test_labels_of_the_rules_are_labels_of_the_metrics(road: Road, tmp_path: Pat
         ('sillok_workers_ready{instance="a"}: 0x80', "SillokNotReady", [5], True),
         ('sillok_spool_oldest_waiting_seconds{instance="a",slot="0"}: 0+15x80', "SillokSegmentsWait", [10], True),
         ('sillok_worker_restarts_total{instance="a"}: 0+0x20 1+0x60', "SillokWorkerRestarts", range(5, 20), False),
+        ('sillok_slot_ahead_seconds{slot="0",spool="1a2b3c4d"}: 259200-15x80', "SillokSlotAhead", [5], True),
+        (
+            'sillok_slot_ahead_seconds{slot="0",spool="1a2b3c4d"}: 259200x20 _x60',
+            "SillokSlotAhead",
+            range(11, 20),
+            False,
+        ),
     ],
 )
 def test_alarms_ring_when_they_should(

@@ -140,11 +140,26 @@ def test_a_database_that_does_not_exist_is_told(road: Road, tmp_path: Path) -> N
     assert '"no_such_database" does not exist' in doctor(tmp_path / "process.toml")[0]["[process] user"].advice
 
 
-def test_a_database_that_takes_no_writes_is_told(road: Road, installed: Path) -> None:
+def test_a_user_whose_transactions_begin_read_only_is_healthy(road: Road, installed: Path) -> None:
+    """The programs say themselves that theirs write."""
     road.admin.execute("alter user doctor_process set default_transaction_read_only = on")
-    found, _ = doctor(installed / "process.toml")
-    assert advised(found).keys() == {"database"}
-    assert "default_transaction_read_only" in found["database"].advice
+    assert advised(doctor(installed / "process.toml")[0]) == {}
+
+
+def test_a_database_in_another_encoding_is_told_once(road: Road, tmp_path: Path) -> None:
+    """Whatever the connection itself finds out is passed on, not what it was tried for."""
+    name = "doctor_in_euc_kr"
+    road.admin.execute(f"create database {name} template template0 encoding 'EUC_KR' locale 'C'")
+    try:
+        write(
+            tmp_path / "migrate.toml", f'[migrate]\ndsn = "{psycopg.conninfo.make_conninfo(road.dsn, dbname=name)}"\n'
+        )
+        found, status = doctor(tmp_path / "migrate.toml")
+    finally:
+        road.admin.execute(f"drop database {name}")
+    assert status == 1
+    assert advised(found).keys() == {"[migrate] user"}
+    assert "EUC_KR" in found["[migrate] user"].advice
 
 
 def test_a_standby_is_told_from_its_primary(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def test_a_collectors_machine_is_asked_for_no_database(tmp_path: Path) -> None:
     done = sillok(Path(path), "doctor", "--on", "collector", "--json")
     checks = [finding["check"] for finding in json.loads(done.stdout)]
     assert checks == [
-        "settings", "clock", "file system", "key log", "data folder", "disk sync", "spool", "write keys", "collector",
+        "settings", "clock", "file system", "key log", "account numbers", "data folder", "disk sync", "spool", "write keys",
+        "collector",
     ]  # fmt: skip
 
 
@@ -157,6 +158,14 @@ def test_a_certificate_that_has_ended_is_said(tmp_path: Path) -> None:
     certificate, key = Certificates(tmp_path).make("page", end="20210101000000Z")
     settings = f'[serve]\npull_tls_certificate = "{certificate}"\npull_tls_key = "{key}"\n'
     assert "has expired: renew it" in found(tmp_path, settings)["pull certificate"].advice
+
+
+def test_a_site_without_account_patterns_is_told_so(tmp_path: Path) -> None:
+    """As a note: it may have none on purpose."""
+    without = found(tmp_path)["account numbers"]
+    assert ("[serve] account_patterns" in without.result, without.advice) == (True, "")
+    told = found(tmp_path, "[serve]\naccount_patterns = ['\\d{3}-\\d{2}-\\d{6}']\n")["account numbers"]
+    assert told == Finding("account numbers", "masked by 1 of the firm's own patterns")
 
 
 def test_a_changed_key_log_is_said(tmp_path: Path) -> None:

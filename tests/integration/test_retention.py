@@ -1,5 +1,6 @@
 """What is past its time goes with its partition and is written down; what is still needed stays, whatever is asked."""
 
+import json
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from contract.calendar import SEOUL
 from processor.books import read_books
 from processor.closes import day_range
+from processor.operate.keeping import tables_kept
 from processor.retention import RetentionSettings, drop_expired, expired
 from tests.builders import Road, Sent, event, moment, today_us
 from tests.fakes import FakeClock
+from tests.operating import sillok, write_settings
 
 TODAY = moment(today_us(days=1)).astimezone(SEOUL).date()
 
@@ -149,3 +152,33 @@ def test_a_dry_run_drops_nothing(empty):
     empty.process()
     assert [(x.table, x.rows) for x in expired(empty.operator, RetentionSettings())] == [("raw.events", None)]
     assert partitions(empty, "raw.events") == [TODAY - timedelta(days=9)]
+
+
+def test_what_is_kept_how_long_is_printed(road: Road, tmp_path) -> None:
+    """With this site's own settings, the oldest day, and what it takes of the disk; nothing is dropped."""
+    road.forget_days()
+    received(road, 2)
+    road.process()
+    settings = write_settings(road, tmp_path, "[retention]\nraw_days = 11\nclean_months = 13\n")
+    done = sillok(settings, "retention", "--list", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {kept["where"]: kept for kept in json.loads(done.stdout)}
+    assert (found["raw.events"]["kept"], found["clean.events"]["kept"]) == ("11 days", "13 months")
+    assert found["raw.events"]["setting"] == "[retention] raw_days"
+    assert found["raw.events"]["oldest"] == str(TODAY - timedelta(days=2))
+    assert found["raw.events"]["bytes"] > 0
+    assert found[f"{road.spool.path}, archive"]["bytes"] > 0
+    table = sillok(settings, "retention", "--list")
+    assert "[retention] raw_days" in " ".join(table.stdout.split())
+    assert road.values("select count(*) from raw.events") == [1]
+    assert sillok(settings, "retention", "--list", "--dry-run").returncode == 2
+
+
+def test_every_table_with_something_of_a_person_is_in_the_list(road: Road) -> None:
+    personal = road.values(
+        "select distinct c.oid::regclass::text from pg_class c join pg_attribute a on a.attrelid = c.oid"
+        " where c.relkind in ('r', 'p') and not c.relispartition"
+        " and c.relnamespace::regnamespace::text in ('raw', 'clean', 'ops')"
+        " and a.attname in ('customer_id', 'anonymous_id', 'visitor_id', 'client_id', 'event_id', 'ip', 'body')"
+    )
+    assert set(personal) <= {kept.where for kept in tables_kept(road.operator, RetentionSettings())}

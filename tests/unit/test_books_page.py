@@ -10,7 +10,7 @@ from commands.pages.books import render_page
 from commands.pages.books_texts import MEANINGS, T
 from commands.pages.picture import Bar, Loss, Stage, flow, timeline
 from contract.calendar import SEOUL
-from processor.books import Books, Slot
+from processor.books import Books, Slot, WrittenOff
 from processor.clients import ClientAccount
 from processor.closes import Close, Restatement
 from processor.equations import CLOSED, NAMES, Difference
@@ -61,6 +61,7 @@ SABOTAGED = books(
     clients=[ClientAccount(DAY, HOSTILE, HOSTILE, HOSTILE, 4, 9_876, 9_000, {HOSTILE: 70}, 6, 800)],
     outside=[Outside(DAY, "custom", "", HOSTILE, 1_203, 1_150, holds=False, final=True)],
     outside_tolerance="0.5%",
+    written_off=[WrittenOff(START, "1a2b3c4d.0.7", kind, 2, START, HOSTILE, HOSTILE) for kind in ("groups", "segment")],
 )  # fmt: skip
 EVERY = {
     "balanced": books(),
@@ -68,7 +69,7 @@ EVERY = {
     "empty": books(totals={}, minutes=[]),
     "open": books(
         final=False, stalled=True, finished_until=START + timedelta(hours=9),
-        slots=[Slot(UUID(int=7), 0, 9, n, START, False, waits) for n, waits in enumerate(("gap", "loader", "processor"))],
+        slots=[Slot(UUID(int=7), 0, 9, n, START, False, waits) for n, waits in enumerate(("gap", "loader", "processor", "clock"))],
     ),
     "nothing finished": books(final=False, finished_until=None),
     "ten sources": books(totals={f"source-{n}": WEB for n in range(10)}),
@@ -151,8 +152,19 @@ def test_every_difference_is_explained_or_marked_unexplained():
 def test_what_the_watermark_waits_for_is_named():
     seen = words(render_page(EVERY["open"]), "en")
     for reason in ("Segment 00000000.0.1 was never loaded", "Segment 00000000.0.2 is not loaded yet",
-                   "Segment 00000000.0.3 is loaded and not cleaned"):  # fmt: skip
+                   "Segment 00000000.0.3 is loaded and not cleaned",
+                   "The clock of slot 00000000.0's collector is ahead"):  # fmt: skip
         assert reason in seen
+
+
+def test_what_was_written_off_is_named_with_its_reason():
+    seen = words(render_page(SABOTAGED), "en")
+    assert "Losses written off as damaged" in seen
+    assert "1a2b3c4d.0.7" in seen
+    assert "groups: 2" in seen
+    assert "the whole segment" in seen
+    assert "손상으로 확정한 손실" in words(render_page(SABOTAGED), "ko")
+    assert "Losses written off" not in words(render_page(EVERY["balanced"]), "en")
 
 
 def test_a_slot_that_is_on_time_is_no_reason_to_wait():
