@@ -137,7 +137,7 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
     table = Table("at", "log", "link", "operator", "login", "command", "what", "reason")
     for each in done:
         what = ", ".join(f"{name} {value}" for name, value in each.what.items())
-        at = f"{each.at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S}"
+        at = f"{each.at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S %Z}"
         table.add_row(at, each.log, str(each.link), each.operator, each.login or "", each.command, what, each.reason)
     terminal().print(table if done else "Nothing has been done yet.", highlight=False, markup=False)
     return OK

@@ -73,7 +73,7 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
 def _table(letters: list[Letter]) -> Table:
     table = Table("id", "since", "stage", "kind", "source", "event_type", "event_id", "detail")
     for x in letters:
-        since = f"{x.created_at.astimezone(SEOUL):%Y-%m-%d %H:%M}"
+        since = f"{x.created_at.astimezone(SEOUL):%Y-%m-%d %H:%M %Z}"
         table.add_row(
             str(x.dead_letter_id), since, x.stage, x.reason, x.source, x.event_type, str(x.event_id or "?"), x.detail
         )

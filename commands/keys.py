@@ -139,6 +139,6 @@ def print_keys(records: Sequence[KeyRecord], console: Console) -> None:
     table = Table("id", "state", "source", "kind", "origins", "events/s", "created", "changed")
     for r in records:
         rate = f"{r.events_per_second_max:g}" if r.events_per_second_max else "no limit"
-        days = [f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M}" for moment in (r.created, r.changed)]
+        days = [f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M %Z}" for moment in (r.created, r.changed)]
         table.add_row(r.id, r.state, r.source, r.kind, " ".join(r.origins) or "no pages", rate, *days)
     console.print(table, highlight=False)

@@ -76,7 +76,7 @@ def _print_steps(report: Report, console: Console) -> None:
 def _print_earlier(report: Report, console: Console) -> None:
     rows = [
         [
-            f"{run.started_at.astimezone():%Y-%m-%d %H:%M}",
+            f"{run.started_at.astimezone():%Y-%m-%d %H:%M %Z}",
             f"{run.achieved_rate:,.0f}",
             f"{run.p50_ms:.1f}",
             f"{run.p99_ms:.1f}",

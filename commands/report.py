@@ -59,7 +59,7 @@ def _moment(books: Books) -> str:
 
 
 def _korean(moment: datetime) -> str:
-    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M %Z}"
 
 
 def count(totals: dict[str, int], column: str) -> int:

@@ -37,7 +37,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
 def _described(a: Arrival) -> str:
     lines = [
-        f"{a.source}, received {a.received_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S.%f}",
+        f"{a.source}, received {a.received_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S.%f %Z}",
         f"  outcome   {a.outcome}{': ' if a.detail else ''}{a.detail}",
         f"  raw       {a.raw}",
         f"  load      {a.load_id or 'none'}",

@@ -1,5 +1,7 @@
 """Looking at a page as a reader would: one language at a time, and nothing fetched."""
 
+import base64
+import hashlib
 import re
 from xml.etree import ElementTree as ET
 
@@ -28,7 +30,7 @@ def words(page: str, language: str) -> str:
 
 
 def assert_stands_alone(page):
-    """Assert that nothing is fetched and nothing runs: no address but as a text, no script, no file."""
+    """Assert that nothing is fetched, and nothing runs but the choice of a language: no address but as a text, no file."""
     tree = parsed(page)
     assert re.findall(r"@import|url\((?!#)|javascript:", page) == []
     tags = {element.tag for element in tree.iter()}
@@ -38,7 +40,13 @@ def assert_stands_alone(page):
     assert not any(
         re.search(r"(?:https?:)?//\w", value) for element in tree.iter() for value in element.attrib.values()
     )
-    assert "default-src 'none'" in page
+    handlers = [(e.tag, name, text) for e in tree.iter() for name, text in e.attrib.items() if name.startswith("on")]
+    [(tag, event, script)] = handlers
+    assert (tag, event) == ("body", "onpageshow")
+    assert not re.search(r"fetch|import|cookie|storage|location|eval|innerHTML", script, re.IGNORECASE)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    [policy] = [e.get("content") for e in tree.iter("meta") if e.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-hashes' 'sha256-{digest}'"
 
 
 def assert_in_both_languages(page):

@@ -1,1 +1,1 @@
-"""Pages for people: one self-contained HTML file each, Korean and English, no script, nothing fetched."""
+"""Pages for people: one self-contained HTML file each, Korean and English, nothing fetched."""

@@ -1,4 +1,4 @@
-"""The books as one page: no script, nothing fetched, Korean and English in one file, good to print and hand in."""
+"""The books as one page: nothing fetched, Korean and English in one file, good to print and hand in."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,7 +63,7 @@ def _verdict(books: Books) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M %Z}"
 
 
 def _waits(books: Books) -> str:

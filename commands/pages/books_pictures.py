@@ -5,7 +5,7 @@ from typing import Final
 
 from commands.pages.books_texts import T
 from commands.pages.page import both, box, fill
-from commands.pages.picture import Bar, Loss, Stage, flow, legend, timeline
+from commands.pages.picture import NARROW, WIDTH, Bar, Loss, Stage, flow, flow_down, legend, timeline
 from commands.report import count
 from contract.calendar import SEOUL
 from processor.books import Books
@@ -42,10 +42,12 @@ def pictures(books: Books, totals: dict[str, int]) -> str:
     step = _step(books)
     kinds = ("clean", "duplicate", "dead letter", "removed", "pending", "rejected", "difference")
     keys = [(kind, T[kind]) for kind in kinds if kind in ("clean", "difference") or totals.get(kind)]
-    return box(T["flow"], T["flow says"], flow(_stages(books, totals), T["flow"])) + box(
+    stages, bars = _stages(books, totals), _bars(books, step)
+    over_time = [timeline(bars, T["timeline"], T["open from here"], width) for width in (WIDTH, NARROW)]
+    return box(T["flow"], T["flow says"], flow(stages, T["flow"]) + flow_down(stages, T["flow"])) + box(
         T["timeline"],
         fill(T["timeline says"], step),
-        timeline(_bars(books, step), T["timeline"], T["open from here"]) + f'<p class="keys">{legend(keys)}</p>',
+        "".join(over_time) + f'<p class="keys">{legend(keys)}</p>',
     )
 
 

@@ -48,8 +48,8 @@ T: Final[dict[str, Text]] = {
     ),
     "timeline": ("시간대별 현황", "Over time"),
     "timeline says": (
-        "막대 하나는 {0}분입니다. 검은 선은 접수 건수입니다.",
-        "One bar is {0} min. The black line is what was accepted.",
+        "막대 하나는 {0}분입니다. 검은 선은 접수 건수입니다. 시각은 한국 표준시(KST)입니다.",
+        "One bar is {0} min. The black line is what was accepted. Times are Korean (KST).",
     ),
     "open from here": ("이후 미확정", "open from here"),
     "created": ("생성(SDK 보고)", "Created (SDKs say)"),

@@ -11,10 +11,9 @@ from commands.pages.picture import COLOURS, WIDTH, Text, svg, text
 _HEIGHT: Final = 236.0
 _TOP: Final = 16.0
 _BASE: Final = 196.0
-_LEFT: Final = 76.0
-_RIGHT: Final = WIDTH - 14.0
-_MARKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 _MARKS_MAX: Final = 12
+_MARKS_MAX_NARROW: Final = 5
+_MARKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 
 Scale = Callable[[float], float]
 
@@ -30,8 +29,12 @@ class Line(Struct, frozen=True):
     """A value holds until the next one."""
 
 
-def lines(series: Sequence[Line], title: Text, unit: str, seconds: float, *, is_log: bool = False) -> str:
+def lines(
+    series: Sequence[Line], title: Text, unit: str, seconds: float, *, is_log: bool = False, width: int = WIDTH
+) -> str:
     """Return the series on one pair of axes; with `is_log` each mark on the left is ten times the one below."""
+    is_wide = width == WIDTH
+    axis, right = (76.0 if is_wide else 46.0), width - (14.0 if is_wide else 12.0)
     values = [value for line in series for _, value in line.points if value > 0]
     top = max(values, default=1.0)
     if is_log:
@@ -47,20 +50,20 @@ def lines(series: Sequence[Line], title: Text, unit: str, seconds: float, *, is_
         return _BASE - (_BASE - _TOP) * share
 
     def x(at_s: float) -> float:
-        return _LEFT + (_RIGHT - _LEFT) * min(at_s / max(seconds, 1e-9), 1.0)
+        return axis + (right - axis) * min(at_s / max(seconds, 1e-9), 1.0)
 
     parts: list[str] = []
     for mark in marks:
         parts.append(
-            f'<line x1="{_LEFT}" y1="{y(mark):.1f}" x2="{_RIGHT}" y2="{y(mark):.1f}" stroke="{COLOURS["grid"]}"/>'
+            f'<line x1="{axis}" y1="{y(mark):.1f}" x2="{right}" y2="{y(mark):.1f}" stroke="{COLOURS["grid"]}"/>'
         )
-        parts.append(text(_LEFT - 8, y(mark) + 4, _short(mark), css="axis", anchor="end"))
-    parts.append(text(4, _TOP + 4, unit, css="axis"))
-    parts += _seconds(seconds, x)
+        parts.append(text(axis - 8, y(mark) + 4, _short(mark), css="axis", anchor="end"))
+    parts.append(text(0, _TOP - 7, unit, css="axis"))
+    parts += _seconds(seconds, x, _MARKS_MAX if is_wide else _MARKS_MAX_NARROW)
     for line in series:
         if line.points:
             parts.append(_drawn(line, x, y))
-    return svg(WIDTH, _HEIGHT, parts, title)
+    return svg(width, _HEIGHT, parts, title, css="wide" if is_wide else "narrow")
 
 
 def _drawn(line: Line, x: Scale, y: Scale) -> str:
@@ -78,8 +81,8 @@ def _drawn(line: Line, x: Scale, y: Scale) -> str:
     return f'{area}<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
 
 
-def _seconds(seconds: float, x: Scale) -> Iterable[str]:
-    step = next((mark for mark in _MARKS if seconds / mark <= _MARKS_MAX), _MARKS[-1])
+def _seconds(seconds: float, x: Scale, marks_max: int) -> Iterable[str]:
+    step = next((mark for mark in _MARKS if seconds / mark <= marks_max), _MARKS[-1])
     for number in range(int(seconds // step) + 1):
         at_s = number * step
         yield f'<line x1="{x(at_s):.1f}" y1="{_BASE}" x2="{x(at_s):.1f}" y2="{_BASE + 4}" stroke="{COLOURS["quiet"]}"/>'

@@ -7,7 +7,7 @@ from itertools import pairwise
 from commands.pages.chart import Line, lines
 from commands.pages.loadtest_texts import T, claim, phrase
 from commands.pages.page import Head, both, box, document, fill, number, table
-from commands.pages.picture import Loss, Stage, flow, legend
+from commands.pages.picture import NARROW, WIDTH, Loss, Stage, Text, flow, flow_down, legend
 from contract.calendar import SEOUL
 from loadtest.history import Run
 from loadtest.parts import PARTS
@@ -18,7 +18,7 @@ from loadtest.watch import Sample
 def render_run(report: Report) -> str:
     """Return the whole page as the text of one file."""
     result = "taken" if report.holds else "not taken" if report.verdict.is_valid else "invalid"
-    started = f"{report.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST"
+    started = f"{report.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M:%S %Z}"
     course = fill(
         T["steps are" if report.rate_grows else "load is"],
         report.shape,
@@ -43,7 +43,7 @@ def render_run(report: Report) -> str:
         box(T["verdict"], None, _verdict(report)),
         *([_steps(report)] if report.steps else []),
         box(T["figures"], None, _figures(report)),
-        box(T["events"], T["events says"], flow(_stages(report), T["events"])),
+        box(T["events"], T["events says"], _events(report)),
         _rate(report),
         _answers(report),
         *([_lag(report)] if report.samples else []),
@@ -115,6 +115,16 @@ def _stages(report: Report) -> list[Stage]:
     ]  # fmt: skip
 
 
+def _events(report: Report) -> str:
+    stages = _stages(report)
+    return flow(stages, T["events"]) + flow_down(stages, T["events"])
+
+
+def _both_widths(series: Sequence[Line], title: Text, unit: str, seconds: float, *, is_log: bool = False) -> str:
+    """Return the picture for a screen and the one for a phone; the style sheet shows one."""
+    return "".join(lines(series, title, unit, seconds, is_log=is_log, width=width) for width in (WIDTH, NARROW))
+
+
 def _keys(*names: str) -> str:
     return f'<p class="keys">{legend([(name, T[name]) for name in names])}</p>'
 
@@ -130,7 +140,7 @@ def _rate(report: Report) -> str:
     if report.load.shed:
         series.append(Line("shed", [(row.from_s, row.shed / row_s) for row in rows], is_stepped=True))
     keys = _keys(*(line.colour for line in series))
-    return box(T["rate"], T["rate says"], lines(series, T["rate"], "", ends) + keys)
+    return box(T["rate"], T["rate says"], _both_widths(series, T["rate"], "", ends) + keys)
 
 
 def _answers(report: Report) -> str:
@@ -140,7 +150,7 @@ def _answers(report: Report) -> str:
         Line("p99", [(row.from_s, row.p99_ms) for row in rows]),
         Line("p50", [(row.from_s, row.p50_ms) for row in rows]),
     ]
-    picture = lines(series, T["answers"], "ms", _ends(report), is_log=True)
+    picture = _both_widths(series, T["answers"], "ms", _ends(report), is_log=True)
     return box(T["answers"], T["answers says"], picture + _keys("p50", "p99", "max"))
 
 
@@ -153,9 +163,9 @@ def _lag(report: Report) -> str:
     return box(
         T["lag"],
         says,
-        lines([Line("clean", report.lags)], T["lag"], "s", ends)
+        _both_widths([Line("clean", report.lags)], T["lag"], "s", ends)
         + f"<h3>{both(T['backlog'])}</h3>"
-        + lines([Line("p99", waiting, is_area=True)], T["backlog"], "", ends),
+        + _both_widths([Line("p99", waiting, is_area=True)], T["backlog"], "", ends),
     )
 
 
@@ -168,8 +178,8 @@ def _machine(report: Report) -> list[str]:
         Line(name, [(s.at_s, s.parts[name].memory_mib) for s in report.samples if name in s.parts]) for name in found
     ]
     return [
-        box(T["cpu"], T["cpu says"], lines(cpu, T["cpu"], "", ends) + _keys(*found)),
-        box(T["memory"], T["memory says"], lines(memory, T["memory"], "MiB", ends) + _keys(*found)),
+        box(T["cpu"], T["cpu says"], _both_widths(cpu, T["cpu"], "", ends) + _keys(*found)),
+        box(T["memory"], T["memory says"], _both_widths(memory, T["memory"], "MiB", ends) + _keys(*found)),
     ]
 
 
@@ -194,7 +204,7 @@ def _earlier(report: Report) -> str:
     runs = [*report.earlier, report.row()]
     rows = [
         [
-            escape(f"{run.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M}")
+            escape(f"{run.started_at.astimezone(SEOUL):%Y-%m-%d %H:%M %Z}")
             if run is not runs[-1]
             else both(T["this run"]),
             *_compared(run, runs[place - 1] if place else None),

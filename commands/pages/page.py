@@ -1,7 +1,9 @@
 """The pieces of an HTML page in two languages: texts, boxes, tables and the style sheet. Every value is escaped."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,17 @@ from commands.pages.picture import Text
 from contract.errors import FolderNotWritable
 
 STYLE: Final = (files("commands.pages") / "page.css").read_text(encoding="utf-8")
+
+# What the page does when it is shown: it opens in the reader's language. Where no script runs, it is Korean. The policy
+# names its hash: this alone may run.
+CHOOSE_LANGUAGE: Final = (
+    "const known=['ko','en'];"
+    "const show=name=>{document.documentElement.lang=name;document.getElementById(name).checked=true};"
+    "show(navigator.languages.map(name=>name.slice(0,2)).find(name=>known.includes(name))||'en');"
+    "for(const name of known)document.getElementById(name).onchange=()=>show(name)"
+)
+_HASH: Final = b64encode(sha256(CHOOSE_LANGUAGE.encode()).digest()).decode()
+POLICY: Final = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-hashes' 'sha256-{_HASH}'"
 
 _CODE: Final = re.compile(r"`([^`]+)`")
 
@@ -35,9 +48,10 @@ def document(head: Head, sections: Iterable[str]) -> str:
     facts = "".join(f"<div><dt>{both(name)}</dt><dd>{value}</dd></div>" for name, value in head.facts)
     return (
         '<!DOCTYPE html>\n<html lang="ko"><head><meta charset="utf-8"/>'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
-        '<meta name="viewport" content="width=device-width"/>'
-        f"<title>Sillok · {escape(head.title[0])} · {escape(head.span)}</title><style>{STYLE}</style></head><body>"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        f"<title>Sillok · {escape(head.title[0])} · {escape(head.span)}</title><style>{STYLE}</style></head>"
+        f'<body onpageshow="{CHOOSE_LANGUAGE}">'
         '<input type="radio" name="language" id="ko" checked="checked"/><label for="ko">한국어</label>'
         '<input type="radio" name="language" id="en"/><label for="en">English</label>'
         f"<main><header><h1><small>Sillok · 실록</small>{both(head.title)}</h1>"
@@ -78,12 +92,19 @@ def box(title: Text, note: Text | None, content: str) -> str:
 
 
 def table(names: Sequence[Text], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = (), css: str = "") -> str:
-    """Return a table; the cells are HTML already, the columns in `numbers` stand to the right."""
+    """Return a table; the cells are HTML already, the columns in `numbers` stand to the right.
+
+    Each cell carries its column's name: on a phone a row is a list of names and values.
+    """
     right = set(numbers)
     marks = [' class="number"' if column in right else "" for column in range(len(names))]
     head = "".join(f"<th{mark}>{both(name)}</th>" for mark, name in zip(marks, names, strict=True))
+    tags = [
+        f'<td{mark} data-ko="{escape(korean)}" data-en="{escape(english)}">'
+        for mark, (korean, english) in zip(marks, names, strict=True)
+    ]
     body = "".join(
-        f"<tr>{''.join(f'<td{mark}>{cell}</td>' for mark, cell in zip(marks, row, strict=True))}</tr>" for row in rows
+        f"<tr>{''.join(f'{tag}{cell}</td>' for tag, cell in zip(tags, row, strict=True))}</tr>" for row in rows
     )
     kind = f' class="{css}"' if css else ""
     return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

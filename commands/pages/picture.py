@@ -40,6 +40,9 @@ COLOURS: Final = {
     "driver": "#718096",
 }
 WIDTH: Final = 1120
+NARROW: Final = 360
+# So that what is named below a time line are whole hours or days, as far as its bars allow.
+_BARS_APART: Final = (1, 2, 3, 4, 6, 12, 18, 24, 36, 48)
 _HATCH: Final = (
     '<pattern id="{name}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="6" height="6" fill="{colour}" fill-opacity="0.25"/>'
@@ -99,7 +102,7 @@ def flow(stages: Sequence[Stage], title: Text) -> str:
     step = (WIDTH - 190) / max(len(stages) - 1, 1)
     rows = max([sum(loss.events > 0 for loss in stage.losses) for stage in stages], default=0)
     height = top + tall + 40 + rows * 30
-    parts = [_defs()]
+    parts: list[str] = []
     for number, stage in enumerate(stages):
         x = 20 + number * step
         thick = min(max(stage.events / most * tall, 2.0 if stage.events else 0.0), tall)
@@ -113,7 +116,37 @@ def flow(stages: Sequence[Stage], title: Text) -> str:
         parts.append(text(x, top - 10, f"{stage.events:,}", css="number"))
         if stage.alarm:
             parts.append(_alarm(x, top - 66, stage.alarm))
-    return svg(WIDTH, height, parts, title)
+    return svg(WIDTH, height, parts, title, css="wide")
+
+
+def flow_down(stages: Sequence[Stage], title: Text) -> str:
+    """Return the stream for a phone: a bar for each station, as long as its events, and under it what leaves there."""
+    most = max([stage.events for stage in stages if not stage.is_apart] + [1])
+    parts: list[str] = []
+    y = 4.0
+    for number, stage in enumerate(stages):
+        wide = min(stage.events / most, 1.0) * (NARROW - 2)
+        colour = COLOURS["clean"] if number == len(stages) - 1 else COLOURS["stream"]
+        parts.append(text(0, y + 12, stage.name, css="name"))
+        parts.append(text(NARROW, y + 12, f"{stage.events:,}", css="name", anchor="end"))
+        if stage.is_apart:
+            parts.append(f'<rect x="1" y="{y + 19:.1f}" width="{max(wide, 1):.1f}" height="10" fill="none"'
+                         f' stroke="{COLOURS["quiet"]}" stroke-dasharray="4 4"/>')  # fmt: skip
+        else:
+            parts.append(_box(0, y + 18, max(wide, 1), 12, colour, 1.0))
+        y += 36
+        for loss in (loss for loss in stage.losses if loss.events > 0):
+            share = f"{loss.events / stage.events:.2%}" if stage.events else ""
+            parts.append(_box(8, y + 3, 4, 12, COLOURS[loss.colour], 1.0))
+            parts.append(text(18, y + 13, loss.name, css="loss", fill=COLOURS[loss.colour]))
+            parts.append(text(NARROW, y + 13, f"{loss.events:,}  {share}", css="loss", anchor="end",
+                              fill=COLOURS[loss.colour]))  # fmt: skip
+            y += 20
+        if stage.alarm:
+            parts.append(_alarm(8, y + 14, stage.alarm))
+            y += 26
+        y += 8
+    return svg(NARROW, y, parts, title, css="narrow")
 
 
 def _leaving(stage: Stage, after: Stage, x: float, step: float, most: int, tall: float, top: float) -> Iterable[str]:
@@ -145,16 +178,18 @@ def _leaving(stage: Stage, after: Stage, x: float, step: float, most: int, tall:
         edge += thick
 
 
-def timeline(bars: Sequence[Bar], title: Text, open_text: Text) -> str:
+def timeline(bars: Sequence[Bar], title: Text, open_text: Text, width: int = WIDTH) -> str:
     """Return what was accepted over time and what became of it; differences are marked."""
-    height, top, base, left = 250.0, 34.0, 178.0, 64.0
+    css = "wide" if width == WIDTH else "narrow"
+    height, top, base, left = 250.0, 34.0, 178.0, 64.0 if width == WIDTH else 44.0
     most = max([max(bar.accepted, sum(n for _, n in bar.parts)) for bar in bars] + [1])
-    wide = (WIDTH - left - 10) / max(len(bars), 1)
+    wide = (width - left - 10) / max(len(bars), 1)
+    gap, waits = min(0.6, wide / 4), "waits" if width == WIDTH else "waits-narrow"
     scale = (base - top) / most
-    parts = [_defs()]
+    parts = [_defs(waits)]
     for share in (0.0, 0.5, 1.0):
         y = base - (base - top) * share
-        parts.append(f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{WIDTH - 10}" y2="{y:.1f}" stroke="{COLOURS["grid"]}"/>')
+        parts.append(f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{width - 10}" y2="{y:.1f}" stroke="{COLOURS["grid"]}"/>')
         if share == 0.0 or round(most * share):
             parts.append(text(left - 8, y + 4, f"{round(most * share):,}", css="axis", anchor="end"))
     outline: list[str] = []
@@ -165,11 +200,11 @@ def timeline(bars: Sequence[Bar], title: Text, open_text: Text) -> str:
         for colour, events in bar.parts:
             tall = events * scale
             y -= tall
-            fill = "url(#waits)" if colour == "pending" else COLOURS[colour]
-            parts.append(_box(x, y, max(wide - 0.6, 0.6), tall, fill, 1.0))
+            fill = f"url(#{waits})" if colour == "pending" else COLOURS[colour]
+            parts.append(_box(x, y, max(wide - gap, 0.6), tall, fill, 1.0))
         if bar.below:
             parts.append(
-                _box(x, base + 2, max(wide - 0.6, 0.6), max(min(bar.below * scale, 20), 2), COLOURS["rejected"], 1.0)
+                _box(x, base + 2, max(wide - gap, 0.6), max(min(bar.below * scale, 20), 2), COLOURS["rejected"], 1.0)
             )
         if bar.differs:
             parts.append(_mark(x + wide / 2, top, base, bar.label))
@@ -178,7 +213,7 @@ def timeline(bars: Sequence[Bar], title: Text, open_text: Text) -> str:
         parts.append(
             f'<polyline points="{" ".join(outline)}" fill="none" stroke="{COLOURS["line"]}" stroke-width="1"/>'
         )
-    parts += _hours(bars, left, wide, base)
+    parts += _hours(bars, left, wide, base, 12 if width == WIDTH else 5)
     first_open = next((n for n, bar in enumerate(bars) if bar.is_open), None)
     if first_open is not None:
         x = left + first_open * wide
@@ -186,10 +221,10 @@ def timeline(bars: Sequence[Bar], title: Text, open_text: Text) -> str:
             f'<line x1="{x:.1f}" y1="{top - 12:.1f}" x2="{x:.1f}" y2="{base:.1f}" stroke="{COLOURS["pending"]}"'
             ' stroke-width="1.5" stroke-dasharray="5 3"/>'
         )
-        anchor = "end" if x > WIDTH / 2 else "start"
+        anchor = "end" if x > width / 2 else "start"
         parts.append(text(x + (-5 if anchor == "end" else 5), top - 6, open_text, css="loss", anchor=anchor,
                           fill=COLOURS["pending"]))  # fmt: skip
-    return svg(WIDTH, height, parts, title)
+    return svg(width, height, parts, title, css=css)
 
 
 def legend(entries: Iterable[tuple[str, Text]]) -> str:
@@ -201,8 +236,8 @@ def legend(entries: Iterable[tuple[str, Text]]) -> str:
     )
 
 
-def _hours(bars: Sequence[Bar], left: float, wide: float, base: float) -> Iterable[str]:
-    every = max(len(bars) // 12, 1)
+def _hours(bars: Sequence[Bar], left: float, wide: float, base: float, marks: int) -> Iterable[str]:
+    every = next((step for step in _BARS_APART if len(bars) / step <= marks), len(bars))
     for number in range(0, len(bars), every):
         x = left + number * wide
         yield f'<line x1="{x:.1f}" y1="{base:.1f}" x2="{x:.1f}" y2="{base + 4:.1f}" stroke="{COLOURS["quiet"]}"/>'
@@ -231,11 +266,13 @@ def _box(x: float, y: float, wide: float, tall: float, fill: str, opacity: float
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.2f}" height="{tall:.2f}" fill="{fill}"{seen}/>'
 
 
-def _defs() -> str:
-    return f"<defs>{_HATCH.format(name='waits', colour=COLOURS['pending'])}</defs>"
+def _defs(name: str) -> str:
+    # Of each picture its own: one that is not shown lends its patterns to nobody.
+    return f"<defs>{_HATCH.format(name=name, colour=COLOURS['pending'])}</defs>"
 
 
-def svg(width: float, height: float, parts: Iterable[str], title: Text) -> str:
-    """Return a picture of these parts."""
+def svg(width: float, height: float, parts: Iterable[str], title: Text, *, css: str) -> str:
+    """Return a picture of these parts; `css` says for which screens it is, `wide` or `narrow`."""
     name = f"{escape(title[0])} · {escape(title[1])}"
-    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img"><title>{name}</title>{"".join(parts)}</svg>'
+    head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" class="{css}"><title>{name}</title>'
+    return f"{head}{''.join(parts)}</svg>"
