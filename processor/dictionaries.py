@@ -13,6 +13,7 @@ Always true:
 - Nothing of one person is kept for its own sake: neither network addresses nor clicks with an id are written.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Hashable
 from datetime import date, datetime
@@ -205,14 +206,14 @@ def _read_visit(rules: ChannelRules, row: Row) -> Row:
     """Return the page's host and path, the referrer's host, the channel, and the campaign with its click id."""
     page_url, referrer, source, medium, campaign, click_id, platform = row
     page = parse_page_url(page_url) if page_url else None
-    referrer_host = parse_referrer(referrer) if referrer else None
+    referrer_host, referrer_path = _read_referrer(referrer) if referrer else (None, None)
     visit = ChannelInput(
         utm_source=source or (page and page.utm_source) or None,
         utm_medium=medium or (page and page.utm_medium) or None,
         utm_campaign=campaign or (page and page.utm_campaign) or None,
         ad_click_id=click_id or (page and page.ad_click_id) or None,
         referrer_host=referrer_host,
-        referrer_path=parse_page_url(referrer).path if referrer_host else None,
+        referrer_path=referrer_path,
         page_host=page.host if page else None,
         platform=platform or None,
     )
@@ -220,6 +221,13 @@ def _read_visit(rules: ChannelRules, row: Row) -> Row:
         visit.page_host, page and page.path, visit.referrer_host, rules.assign(visit), visit.utm_source,
         visit.utm_medium, visit.utm_campaign, page and page.utm_term, page and page.utm_content, visit.ad_click_id,
     )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1000)
+def _read_referrer(referrer: str) -> tuple[str | None, str | None]:
+    """Return a referrer's host and path; most visits come from few pages."""
+    host = parse_referrer(referrer)
+    return host, parse_page_url(referrer).path if host else None
 
 
 def _read_user_agent(text: str, own_apps: tuple[OwnApp, ...]) -> Row:

@@ -37,8 +37,8 @@ _KEPT_IN_PATH: Final = re.compile(r"[\x00-\x1f\x7f/]")
 _LINE_BREAKS: Final = re.compile(r"[\t\n\r]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Java servers put the session into the path for a browser that has no cookie yet: a secret, and a
-# new page for every visitor.
-_SESSION_IN_PATH: Final = re.compile(r";jsessionid=[^/;?#]*", re.IGNORECASE)
+# new page for every visitor. And a router adds `#/` to its first page once it runs: no other page.
+_SESSION_IN_PATH: Final = re.compile(r";jsessionid=[^/;?#]*|#!?/$", re.IGNORECASE)
 
 
 class PageUrl(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from contract.event import StoredContext, StoredEvent
 from loadtest.visitors import Visit, visits
 from storage.postgres import connect
-from tests.builders import DAY_US, KST, Sent, event, moment, on_road, today_us
+from tests.builders import DAY_US, KST, Sent, event, fresh_database, moment, on_road, today_us
 from tests.fakes import FakeClock
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
@@ -241,3 +241,98 @@ def test_how_good_the_data_is(reader):
     expected[today] += 2
     assert {on: events for on, (events, _) in found.items()} == expected
     assert {on: bots for on, (_, bots) in found.items() if bots} == {today: 1}
+
+
+def in_order(calls: list[tuple[str, int, dict[str, Any]]], positions: tuple[int, ...]) -> int:
+    """Return how many of these steps a visit did, each after the one before."""
+    done = 0
+    for method, _, fields in calls:
+        if method == "step" and done < len(positions) and fields["step_position"] == positions[done]:
+            done += 1
+    return done
+
+
+def test_the_ordered_funnel(reader):
+    depths = [in_order(visit.calls, (1, 2, 5)) for visit in VISITS]
+    expected = [sum(depth >= stage for depth in depths) for stage in (1, 2, 3)]
+    assert [sessions for _, _, sessions, _ in rows(reader, 14)] == expected
+    assert expected[0] > expected[2] > 0
+
+
+def test_paths_of_three_pages(reader):
+    """A page viewed twice in a row is one."""
+    expected: Counter[tuple[str, ...]] = Counter()
+    for visit in VISITS:
+        pages = [fields["page_code"] for method, _, fields in visit.calls if method == "page_view"]
+        seen = [page for nth, page in enumerate(pages) if nth == 0 or pages[nth - 1] != page]
+        expected.update(zip(seen, seen[1:], seen[2:], strict=False))
+    found = {tuple(row[:3]): row[3] for row in rows(reader, 15)}
+    assert len(found) == 50
+    assert all(expected[path] == times for path, times in found.items())
+    assert sorted(found.values(), reverse=True) == sorted(expected.values(), reverse=True)[:50]
+
+
+def test_weekly_retention(reader):
+    weeks: dict[str, set[date]] = defaultdict(set)
+    for visit in VISITS:
+        on = day(visit.calls[0][1])
+        weeks[visit.context["anonymous_id"]].add(on - timedelta(days=on.weekday()))
+    expected = Counter((min(seen), (week - min(seen)).days // 7) for seen in weeks.values() for week in seen)
+    found = rows(reader, 16)
+    assert {(first, later): visitors for first, later, visitors, _ in found} == expected
+    assert all(percent == 100 for _, later, _, percent in found if later == 0)
+
+
+def test_from_channel_to_goal(reader):
+    opened = sum(any(fields.get("step_name") == "개설 완료" for _, _, fields in visit.calls) for visit in VISITS)
+    found = rows(reader, 17)
+    assert (sum(row[1] for row in found), sum(row[2] for row in found)) == (len(VISITS), opened)
+    assert all(row[5] <= row[4] <= row[1] for row in found)
+
+
+def test_pages_with_what_is_done_on_them(reader):
+    views = Counter(fields["page_code"] for _, method, _, fields in CALLS if method == "page_view")
+    found = {page: (count, clicks, errors) for page, _, count, clicks, errors in rows(reader, 18)}
+    assert {page: count for page, (count, _, _) in found.items()} == views
+    assert sum(clicks for _, clicks, _ in found.values()) == sum(method == "click" for _, method, _, _ in CALLS)
+    assert all(name for _, name, *_ in rows(reader, 18))
+
+
+@pytest.fixture(scope="module")
+def ordinary(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
+    """Yield an analyst's connection to the visits of a site whose pages have addresses and names, and no codes."""
+    spool = tmp_path_factory.mktemp("ordinary") / "spool"
+    with fresh_database(postgres, template) as database, on_road(database, spool) as road:
+        road.spool.clock = FakeClock(START)
+        page = {"page_url": "https://www.example.com/docs/", "page_name": "문서"}
+        start = {"page_url": "https://www.example.com/", "page_name": "처음"}
+        end = {"page_url": "https://www.example.com/docs/end?x=1", "page_name": "끝"}
+        for visitor in range(3):
+            own = {"session_id": f"s{visitor}", "anonymous_id": f"v{visitor}", "client_id": f"c{visitor}"}
+            calls = [
+                ("page_view", start), ("page_view", page), ("click", {"page_url": page["page_url"], "click_text": "목차"}),
+                ("error", {"page_url": page["page_url"], "error_message": "x"}), ("page_view", end),
+            ]  # fmt: skip
+            made = [
+                event(event_type=method, time=START // 1000 + 1000 * seq, seq=seq, **own, **fields)
+                for seq, (method, fields) in enumerate(calls, 1)
+            ]
+            road.spool.write(
+                Sent(made, at_us=START + 60_000_000, user_agent="Mozilla/5.0 (Windows NT 10.0) Chrome/114.0")
+            )
+        road.load()
+        road.process()
+        with connect(road.dsn, role="sillok_reader") as opened:
+            yield opened
+
+
+def test_a_site_without_page_codes_has_pages_all_the_same(ordinary):
+    """By their paths; a click and an error fall on the page that was viewed."""
+    assert [(page, views, errors) for page, _, views, errors, _ in rows(ordinary, 4)] == [("/docs/", 3, 3)]
+    assert {(page, name, views) for page, name, views, _ in rows(ordinary, 9)} == {
+        ("/", "처음", 3),
+        ("/docs/", "문서", 3),
+    }
+    assert rows(ordinary, 12) == [("/docs/", "목차", "목차", 3)]
+    assert rows(ordinary, 15) == [("/", "/docs/", "/docs/end", 3, 3)]
+    assert rows(ordinary, 18) == [("/", "처음", 3, 0, 0), ("/docs/", "문서", 3, 3, 3), ("/docs/end", "끝", 3, 0, 0)]
