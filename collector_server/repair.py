@@ -208,10 +208,13 @@ class Repairer:
 
 def _drop_ids_of_nobody(known: dict[str, Any]) -> int:
     """Take out the identifiers that stand for nothing; return how many."""
-    found = [k for k in IDENTIFIER_FIELDS & known.keys() if isinstance(known[k], str) and stands_for_nobody(known[k])]
-    for key in found:
-        del known[key]
-    return len(found)
+    found = 0
+    for key in IDENTIFIER_FIELDS:
+        value = known.get(key)
+        if isinstance(value, str) and stands_for_nobody(value):
+            del known[key]
+            found += 1
+    return found
 
 
 def _read_address(known: dict[str, Any]) -> int:

@@ -59,6 +59,8 @@ _BACKLOG: Final = 4096
 # Together below the supervisor's patience.
 _DRAIN_S: Final = 12.0
 _CLEANUP_S: Final = 2.0
+# Others add theirs to a page's requests: `baggage` alone may have 8 KB, and the cookies of a site more.
+_HEADER_BYTES_MAX: Final = 32 * 1024
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
@@ -205,6 +207,7 @@ async def _listen(
         auto_decompress=False,
         access_log=None,
         lingering_time=1.0,
+        max_field_size=_HEADER_BYTES_MAX,
     )
     runner = web.ServerRunner(server, shutdown_timeout=_CLEANUP_S)
     await runner.setup()

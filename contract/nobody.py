@@ -8,6 +8,7 @@ A value stands for nothing when what is left of it, in lower case, without what 
 empty, zeros alone (the zero UUID, `0`, `-0`, `0.0`), or one of these words.
 """
 
+import re
 import unicodedata
 from typing import Final
 
@@ -20,10 +21,14 @@ WORDS_OF_NOBODY: Final = frozenset(
 )
 # Longer values are looked at no further: no such word is, and zeros that fill a UUID are shorter.
 LENGTH_OF_NOBODY_MAX: Final = 40
+# No such word has one, and most ids do: they are looked at no further.
+_OF_SOMEBODY: Final = re.compile(r"[1-9]")
 
 
 def stands_for_nobody(value: str) -> bool:
     """Return whether an id is none."""
+    if _OF_SOMEBODY.search(value):
+        return False
     if len(value) > LENGTH_OF_NOBODY_MAX:
         return not value.strip()
     plain = "".join(c for c in unicodedata.normalize("NFKC", value).lower() if c.isalnum())

@@ -4,6 +4,7 @@ Every connection of ours is made by `connect`, and so is pinned and looked at (`
 """
 
 import functools
+import re
 from importlib.resources import files
 from typing import Final
 
@@ -18,12 +19,16 @@ _PASSING: Final = ("08", "53", "57", "40", "55P03")
 # Waiting does not mend these: wrong password or user, no such database, no such role.
 _REFUSED: Final = ("28", "3D000", "42704", "22023")
 
+_SEVERITY: Final = re.compile("FATAL:|치명적오류:")
+
 # libpq gives no SQLSTATE for a connection that did not come about.
 _REFUSING_WORDS: Final = (
     "password", "authentication failed", "pg_hba.conf", "does not exist", "not permitted to log in",
     "permission denied for database",
     # A pooler's own words.
     "no such database", "no such user", "unsupported startup parameter",
+    # A server whose messages are Korean (`lc_messages`): it speaks before a session could ask for English.
+    "인증을 실패", "데이터베이스 없음", "롤(role) 없음", "접속을 허용하지 않음", "접근 권한 없음",
 )  # fmt: skip
 
 
@@ -91,7 +96,7 @@ def _classify(error: psycopg.OperationalError) -> Exception:
     """Tell a database that is away from one that says no; the DSN, and so the password, is never repeated."""
     state = error.sqlstate or ""
     text = str(error)
-    reason = text.strip().splitlines()[-1].split("FATAL:")[-1].strip() if text.strip() else "no reason given"
+    reason = _SEVERITY.split(text.strip().splitlines()[-1])[-1].strip() if text.strip() else "no reason given"
     refused = state.startswith(_REFUSED) or (
         not state and any(words in text for words in _REFUSING_WORDS) and "No such file" not in text
     )

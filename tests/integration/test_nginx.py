@@ -35,7 +35,7 @@ class Front(NamedTuple):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=context)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, sent, {"Origin": "https://m.example.com"} | named)
+        connection.request(method, path, sent, {"Origin": "https://m.example.com", **named})
         response = connection.getresponse()
         answer = Answer(response.status, response.headers, response.read())
         connection.close()
@@ -69,6 +69,7 @@ def test_what_a_full_collector_refuses_the_other_takes(front: Front) -> None:
 def test_a_page_reads_what_the_collectors_answer_and_what_nginx_says_itself(front: Front) -> None:
     """A browser believes no header that comes twice, and none that is missing: `Collector.take` counts them."""
     assert front.post().status == 200
+    assert front.ask("POST", "/v1/events?key=browser", batch(), baggage="k=" + "v" * 16_000).status == 200
     assert (front.post(key="nobodys").status, front.post(b"{}").status) == (401, 400)
     large, nowhere = front.post(b" " * 3_000_000), front.ask("POST", "/v1/event")
     assert (large.status, large.code) == (413, "too_large"), "two megabytes are nginx's own limit"

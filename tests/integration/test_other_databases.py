@@ -204,25 +204,47 @@ def test_a_database_that_cannot_hold_every_text_is_refused_before_the_first_migr
 
 
 def test_a_server_that_is_too_old_is_refused(tmp_path: Path) -> None:
-    with old_server(b"14.12") as dsn:
-        assert_refused(sillok(dsn, tmp_path, "migrate"), "PostgreSQL 14 is too old", "15 or later")
-
-
-@contextlib.contextmanager
-def old_server(version: bytes) -> Iterator[str]:
-    """Yield the DSN of a server that greets as this version does, and can do no more."""
-
-    def message(kind: bytes, body: bytes) -> bytes:
-        return kind + (len(body) + 4).to_bytes(4, "big") + body
-
     greeting = (
         message(b"R", bytes(4))
-        + message(b"S", b"server_version\0" + version + b"\0")
+        + message(b"S", b"server_version\0" + b"14.12\0")
         + message(b"S", b"server_encoding\0UTF8\0")
         + message(b"S", b"client_encoding\0UTF8\0")
         + message(b"K", bytes(8))
         + message(b"Z", b"I")
     )
+    with greeting_server(greeting) as dsn:
+        assert_refused(sillok(dsn, tmp_path, "migrate"), "PostgreSQL 14 is too old", "15 or later")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"sillok" 데이터베이스 없음',
+        '"kim" 롤(role) 없음',
+        '사용자 "kim"의 password 인증을 실패했습니다',
+        '사용자 "kim"의 peer 인증을 실패했습니다.',
+        '"kim" 롤은 접속을 허용하지 않음',
+        "sillok 데이터베이스 접근 권한 없음",
+        '호스트 "::1", 사용자 "kim", 데이터베이스 "sillok", 암호화 안함 연결에 대한 설정이 pg_hba.conf 파일에 없습니다.',
+        'database "sillok" does not exist',
+    ],
+)
+def test_a_server_that_refuses_in_korean_is_understood(text: str) -> None:
+    """As PostgreSQL 15 words it. Waiting mends none of these."""
+    severity = "FATAL" if text.isascii() else "치명적오류"
+    fields = f"S{severity}\0VFATAL\0C28000\0M{text}\0\0".encode()
+    with greeting_server(message(b"E", fields)) as dsn, pytest.raises(DatabaseRefused) as caught:
+        connect(dsn)
+    assert str(caught.value) == f"PostgreSQL refuses the connection: {text}; check the dsn in the settings"
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+@contextlib.contextmanager
+def greeting_server(greeting: bytes) -> Iterator[str]:
+    """Yield the DSN of a server that greets everybody so, and can do no more."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
