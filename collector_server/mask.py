@@ -17,7 +17,7 @@ from collector_server.mailboxes import mask_addresses
 from collector_server.fold import SIGNS, any_of, fold
 from collector_server.personal import mask_numbers
 from collector_server.suspect import Suspicion
-from collector_server.urls import without_query_values
+from collector_server.urls import masked_url, without_query_values
 
 # Without one of these a text holds no number and no address.
 _TELLING: Final = any_of((*SIGNS, *"0123456789@%"))
@@ -49,6 +49,10 @@ class Masker:
     def without_query_values(self, url: str) -> str:
         """Return the URL with every query value dropped that is not on the allow-list."""
         return without_query_values(url, self._kept)
+
+    def url(self, url: str) -> str:
+        """Return the URL with personal data replaced, also what only shows once its pieces are decoded."""
+        return masked_url(url, self.text)
 
     def value(self, value: Any) -> Any:
         """Mask a JSON value, keys and all."""
