@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import re2
 
-from collector_server.mailboxes import mask_addresses
 from collector_server.fold import SIGNS, any_of, fold
+from collector_server.mailboxes import mask_addresses
 from collector_server.personal import mask_numbers
 from collector_server.suspect import Suspicion
 from collector_server.urls import masked_url, without_query_values
