@@ -23,7 +23,7 @@ from collector_server.answer import accepted_body, accepted_bytes, answer_accept
 from collector_server.bad_requests import BadRequests
 from collector_server.connection import Answer, Connection
 from collector_server.counters import Counters
-from collector_server.decode import BatchDecoder, Decoded
+from collector_server.decode import BatchDecoder, Decoded, with_header_masked
 from collector_server.decompress import ENCODINGS, decompress
 from collector_server.handover import Handover, Submit
 from collector_server.keys import KeyRing, WriteKey
@@ -66,7 +66,7 @@ class Collector:
     ) -> None:
         self._settings = settings
         self._decoder = decoder
-        self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_stored_user_agent, masker))
+        self._masked_user_agent = lru_cache(_USER_AGENTS_REMEMBERED)(partial(_flagged_user_agent, masker))
         self._submit = submit
         self._counters = counters
         self._bad_requests = BadRequests(settings.refused_per_minute_max / settings.workers)
@@ -249,7 +249,8 @@ class Collector:
     def _pending(self, key: WriteKey, decoded: Decoded, client: str | None, headers: CIMultiDictProxy[str]) -> Pending:
         """Return the batch with what the server adds to it; raise Refused when the key is over its rate."""
         self._admission.charge(key, decoded.received)
-        user_agent = headers.get("User-Agent")
+        header = headers.get("User-Agent")
+        user_agent, is_masked = self._masked_user_agent(header) if header else (None, False)
         meta = FrameMeta(
             source=key.source,
             received=decoded.received,
@@ -257,12 +258,23 @@ class Collector:
             is_test=key.is_test,
             relay=key.relay,
             ip=client,
-            user_agent=self._masked_user_agent(user_agent) if user_agent else None,
+            user_agent=user_agent,
             rejects=decoded.rejects,
         )
-        return Pending(meta, decoded.body, decoded.counts)
+        body = with_header_masked(decoded.body, relay=key.relay) if is_masked else decoded.body
+        return Pending(meta, body, decoded.counts)
 
 
 def _stored_user_agent(masker: Masker, header: str) -> str:
     """Return what a text column may hold: well-formed, without personal data, and then cut: half a number is one."""
-    return masker.text(header.encode(errors="replace").decode())[:_USER_AGENT_CHARS_MAX]
+    return masker.text(_well_formed(header))[:_USER_AGENT_CHARS_MAX]
+
+
+def _flagged_user_agent(masker: Masker, header: str) -> tuple[str, bool]:
+    """Return what is stored of the header, and whether something in it is masked."""
+    stored = _stored_user_agent(masker, header)
+    return stored, stored != _well_formed(header)[:_USER_AGENT_CHARS_MAX]
+
+
+def _well_formed(header: str) -> str:
+    return header.encode(errors="replace").decode()

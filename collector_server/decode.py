@@ -32,6 +32,7 @@ from contract.event import (
     StoredBatch,
     StoredContext,
     StoredEvent,
+    decode_stored_batch,
     encode,
 )
 from contract.fingerprint import HASH_MODULUS
@@ -207,6 +208,20 @@ class BatchDecoder:
             if is_text and self._masker.value(plain) == plain and _is_storable(report):
                 reports.append(report)
         return reports, len(raws) - len(reports)
+
+
+def with_header_masked(body: bytes, *, relay: bool) -> bytes:
+    """Flag a stored batch in whose User-Agent header something was masked, unless the header is another's.
+
+    Of a relayed batch the user agent is the context's when it names one.
+    """
+    batch = decode_stored_batch(body)
+    context = StoredContext() if batch.context is UNSET else batch.context
+    if relay and context.user_agent:
+        return body
+    context.flags = sorted({*context.flags, "masked"})
+    batch.context = context
+    return encode(batch)
 
 
 def _count(events: list[Any]) -> Counts:

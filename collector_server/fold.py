@@ -15,7 +15,8 @@ from typing import Final
 _DOTS: Final = "·•‧∙⋅・･ㆍ．。｡﹒"  # noqa: RUF001 - that they look alike is the point
 # Beside what Unicode calls a dash: a minus, a soft hyphen, a line, a long vowel mark, a Korean vowel.
 _DASHES: Final = "−\u00ad˗⁃─━ーｰㅡ"  # noqa: RUF001
-_BLANKS: Final = "\u200b\u200c\u200d\u2060\ufeff"
+# Letters and signs that show nothing: Hangul's fillers, the empty Braille pattern; and what a NUL becomes.
+_FILLERS: Final = "\u115f\u1160\u3164\uffa0\u2800\ufffd"
 _ATS: Final = "＠﹫"  # noqa: RUF001
 PLUSES: Final = "＋﹢"  # noqa: RUF001
 # Round an area code: 02)123-4567.
@@ -25,39 +26,51 @@ _LAST: Final = 0x1FFFF
 _ROUNDS_MAX: Final = 3
 
 
-def _folded() -> tuple[dict[str, str], dict[str, str]]:
-    """Return what is written instead of each odd digit or `@`, and of each odd separator."""
+def _folded() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return what is written instead of each odd digit or `@`, of each odd separator, and of what nobody sees."""
     signs = dict.fromkeys(_ATS, "@")
     separators = {
         **dict.fromkeys(_DOTS, "."),
         **dict.fromkeys(_DASHES, "-"),
-        **dict.fromkeys(_BLANKS, " "),
         **dict.fromkeys(PLUSES, "+"),
         **_BRACKETS,
     }
-    for char in map(chr, range(0x80, _LAST + 1)):
+    unseen = dict.fromkeys(_FILLERS, " ")
+    for char in map(chr, range(_LAST + 1)):
         category = unicodedata.category(char)
-        if category == "Nd":
+        if category == "Nd" and not char.isascii():
             signs[char] = str(unicodedata.decimal(char))
-        elif category == "Pd":
+        elif category == "Pd" and not char.isascii():
             separators.setdefault(char, "-")
-        elif category == "Zs":
+        elif category == "Zs" and not char.isascii():
             separators[char] = " "
-    return signs, separators
+        elif category in {"Cc", "Cf", "Zl", "Zp"} and char not in separators:
+            # Line breaks, controls, direction marks, joiners.
+            unseen[char] = " "
+        elif category in {"Mn", "Me"}:
+            # The rim of a keycap, an underline: they belong to the digit before them.
+            unseen[char] = ""
+    return signs, separators, unseen
 
 
-SIGNS, SEPARATORS = _folded()
+SIGNS, SEPARATORS, UNSEEN = _folded()
 # Only an address has letters; full-width ones stand in many a product's name.
 _LETTERS: Final = {0xFF00 + ord(c) - 0x20: c for c in map(chr, range(0x21, 0x7F)) if c.isalpha()}
-_PLAIN: Final = str.maketrans({**SIGNS, **SEPARATORS, "\t": " "})
+_PLAIN: Final = str.maketrans({**SIGNS, **SEPARATORS})
+_UNSEEN: Final = str.maketrans(UNSEEN)
 # What RFC 3986 says need not be encoded, and what a number or an address may hold; `%` for what is encoded twice.
 _DECODED: Final = {
     **_PLAIN,
+    **_UNSEEN,
     **_LETTERS,
     **{ord(c): c for c in map(chr, range(0x20, 0x7F)) if c.isalnum() or c in "-._~@+ %()"},
 }
 _ENCODED: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
 _ONE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
+
+
+_LAST_LOOKED_UP: Final = "\uffff"
+_BEYOND: Final = "\U00010000-\U0010ffff"
 
 
 def char_class(chars: Iterable[str]) -> str:
@@ -71,12 +84,26 @@ def char_class(chars: Iterable[str]) -> str:
     return "[" + "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges) + "]"
 
 
-_ODD: Final = re.compile(char_class((*SIGNS, *SEPARATORS, "\t")))
+def any_of(chars: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern that finds these and every character beyond U+FFFF.
+
+    To `re` those up to there are one look-up, and every range beyond is a comparison, at each character of a text.
+    """
+    return re.compile(f"[{char_class(char for char in chars if char <= _LAST_LOOKED_UP)[1:-1]}{_BEYOND}]")
+
+
+_STRANGE: Final = any_of((*SIGNS, *SEPARATORS, *UNSEEN))
+_NOTHING: Final = char_class(UNSEEN)
+_MARKS: Final = char_class(char for char, plain in UNSEEN.items() if not plain)
+# Elsewhere they stay: a stack trace has its lines, and a family's picture its joiners.
+_WITHIN_A_NUMBER: Final = re.compile(rf"(?<=[0-9().+\-])[ {_NOTHING[1:]}+(?=[0-9().+\-])|(?<=[0-9]){_MARKS}+")
+_BESIDE_AN_AT: Final = re.compile(rf"{_NOTHING}+(?=@)|(?<=@){_NOTHING}+")
 
 
 def fold(text: str) -> str:
     """Return the text with digits, separators and `@` as ASCII, however they were written or encoded."""
-    if _ODD.search(text):
+    is_strange = _STRANGE.search(text) is not None
+    if is_strange:
         text = text.translate(_PLAIN)
     if "%" in text:
         for _ in range(_ROUNDS_MAX):
@@ -86,7 +113,9 @@ def fold(text: str) -> str:
             text = decoded
     if "@" in text:
         text = text.translate(_LETTERS)
-    return text
+        if is_strange:
+            text = _BESIDE_AN_AT.sub("", text)
+    return _WITHIN_A_NUMBER.sub(lambda found: found.group().translate(_UNSEEN), text) if is_strange else text
 
 
 def _decoded(match: re.Match[str]) -> str:
@@ -101,8 +130,8 @@ def _decoded(match: re.Match[str]) -> str:
             plain = _DECODED.get(ord(values[at : at + width].decode()))
         except (UnicodeDecodeError, TypeError):  # not UTF-8, or cut short
             plain = None
-        width = width if plain else 1
-        parts.append(plain or encoded[at].group())
+        width = 1 if plain is None else width
+        parts.append(encoded[at].group() if plain is None else plain)
         at += width
     return "".join(parts)
 

@@ -1,30 +1,26 @@
 """Personal data out of texts, before anything is written. Pure: values in, values out.
 
 What is masked: resident and foreigner registration numbers, payment cards, Korean phone numbers, e-mail
-addresses, and the firm's account patterns from the settings; however their digits are written (`fold`). In URLs
-every query value is dropped unless its name is on the allow-list. A text in which something is masked is
-returned folded; every other text is returned as it is.
+addresses, accounts in the forms of the large banks, and what the firm's own patterns in the settings match; however
+their digits are written (`fold`). In URLs every query value is dropped unless its name is on the allow-list. A text in
+which something is masked is returned folded; every other text is returned as it is.
+
+`contract/personal.json` is the table that this and the browser SDK are held to.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 import re2
 
-from collector_server.fold import SIGNS, char_class, fold
+from collector_server.fold import SIGNS, any_of, fold
+from collector_server.mailboxes import mask_addresses
 from collector_server.personal import mask_numbers
 from collector_server.suspect import Suspicion
-from collector_server.urls import without_query_values
+from collector_server.urls import masked_url, without_query_values
 
-_LABEL: Final = r"[A-Za-z0-9\-]{1,63}"
-_KOREAN_LABEL: Final = r"[A-Za-z0-9가-힣\-]{1,63}"
-# Hangul before the address or after it is a word beside it, unless the domain ends in Hangul, or its name is Hangul.
-_EMAIL: Final = re2.compile(
-    rf"[A-Za-z0-9가-힣._%+\-]{{1,64}}@(?:{_KOREAN_LABEL}\.)+한국|[A-Za-z0-9._%+\-]{{1,64}}@{_KOREAN_LABEL}(?:\.{_LABEL})+"
-)
 # Without one of these a text holds no number and no address.
-_TELLING: Final = re.compile(char_class((*SIGNS, *"0123456789@%")))
+_TELLING: Final = any_of((*SIGNS, *"0123456789@%"))
 # Larger ones are no number of a person, and writing them out is work.
 _DIGITS_MAX: Final = 1e20
 
@@ -44,7 +40,7 @@ class Masker:
         if not self._accounts and _TELLING.search(text) is None:
             return text
         plain = fold(text)
-        masked = _EMAIL.sub("[email]", plain) if "@" in plain else plain
+        masked = mask_addresses(plain) if "@" in plain else plain
         for pattern in self._accounts:
             masked = pattern.sub("[account]", masked)
         masked = mask_numbers(masked)
@@ -53,6 +49,10 @@ class Masker:
     def without_query_values(self, url: str) -> str:
         """Return the URL with every query value dropped that is not on the allow-list."""
         return without_query_values(url, self._kept)
+
+    def url(self, url: str) -> str:
+        """Return the URL with personal data replaced, also what only shows once its pieces are decoded."""
+        return masked_url(url, self.text)
 
     def value(self, value: Any) -> Any:
         """Mask a JSON value, keys and all."""

@@ -31,6 +31,7 @@ from contract.event import (
 )
 from contract.nobody import stands_for_nobody
 from contract.outcome import RejectCode
+from contract.urls import campaign_of
 
 # What stands in quotes is a value; it comes last.
 _VALUE: Final = re.compile(r"\s*['\"].*", re.DOTALL)
@@ -154,9 +155,11 @@ class Repairer:
     def _texts(self, known: dict[str, Any], limits: dict[str, int]) -> set[Flag]:
         """Sanitise, mask and cut every text in place; return what was done."""
         flags: set[Flag] = set()
+        lifted: dict[str, str] = {}
         for key, value in known.items():
             if isinstance(value, str):
-                known[key] = self._text(key, value, limits.get(key), flags)
+                known[key] = self._text(key, value, limits.get(key), flags, lifted)
+        known |= {key: value for key, value in lifted.items() if key not in known}
         if "props" in known:
             sane = _without_nul(known["props"])
             masked = self._masker.value(sane)
@@ -167,7 +170,7 @@ class Repairer:
             known["props"] = masked
         return flags
 
-    def _text(self, key: str, text: str, limit: int | None, flags: set[Flag]) -> str:
+    def _text(self, key: str, text: str, limit: int | None, flags: set[Flag], lifted: dict[str, str]) -> str:
         if "\0" in text:
             text = text.replace("\0", "\ufffd")
             flags.add("sanitised")
@@ -184,12 +187,15 @@ class Repairer:
         if key not in _NOT_MASKED:
             if key in URL_FIELDS:
                 text = self._masker.without_query_values(text)
-            masked = self._masker.text(text)
+            masked = self._masker.url(text) if key in URL_FIELDS else self._masker.text(text)
             if masked != text:
                 flags.add("masked")
             text = masked
         if limit is not None and len(text) > limit:
             flags.add("truncated")
+            if key == "page_url":
+                # Nobody reads it from behind the cut.
+                lifted.update(campaign_of(text))
             text = text[:limit]
         return text
 
@@ -199,7 +205,9 @@ class Repairer:
             return f"not stored: {len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}"
         if isinstance(decoded, dict):
             decoded = {
-                key: self._masker.without_query_values(value) if key in URL_FIELDS and isinstance(value, str) else value
+                key: self._masker.url(self._masker.without_query_values(value))
+                if key in URL_FIELDS and isinstance(value, str)
+                else value
                 for key, value in decoded.items()
             }
         text = encode(self._masker.value(_without_nul(decoded))).decode()

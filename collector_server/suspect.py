@@ -11,12 +11,18 @@ from typing import Final
 
 import re2
 
-from collector_server.fold import PLUSES, SEPARATORS, SIGNS, char_class
+from collector_server.fold import PLUSES, SEPARATORS, SIGNS, UNSEEN, char_class
 from collector_server.nobody import NOBODY
-from collector_server.personal import CARD_START, PHONE, RESIDENT, UUID, is_near_epoch
+from collector_server.personal import ACCOUNT_PART, ACCOUNT_START, CARD_START, PHONE, RESIDENT, UUID, is_near_epoch
 
-_ODD: Final = char_class(SEPARATORS)
-_BETWEEN: Final = char_class((*SEPARATORS, *" .+-()"))
+_RAW: Final = [char for char in UNSEEN if char >= " "]
+_MARK: Final = char_class(char for char, plain in UNSEEN.items() if not plain)
+# A line break is written as an escape; other controls are suspicious wherever they stand.
+_ODD: Final = rf"(?:{char_class((*SEPARATORS, *_RAW))}|\\[nr])"
+_ANY: Final = rf"(?:{char_class((*SEPARATORS, *_RAW, *' .+-()'))}|\\[nr])"
+_BETWEEN: Final = f"{_ANY}*"
+# Behind an encoded letter the digits are a number's first ones.
+_BEFORE: Final = r"(?:[^0-9]|%[0-9A-Fa-f][0-9])"
 _SUSPECT: Final = (
     # First, so that nothing longer hides it.
     r"@"
@@ -25,23 +31,23 @@ _SUSPECT: Final = (
     r"|\\[ubft]"
     rf"|{char_class(SIGNS)}"
     # An odd separator between digits, as the parts of a number are long: not 10:00 to 15:30, nor 10 to 20 per cent.
-    rf"|[0-9]{_BETWEEN}{{0,3}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{3}}|(?:82|0\)){_BETWEEN}{{0,2}}{_ODD}"
-    rf"|[0-9]{{4}}{_BETWEEN}{{0,2}}{_ODD}{_BETWEEN}{{0,2}}[0-9]{{2}}"
+    rf"|[0-9]{_BETWEEN}{_ODD}{_BETWEEN}[0-9]{{3}}|(?:82|0\)){_BETWEEN}{_ODD}"
+    rf"|[0-9]{{4}}{_BETWEEN}{_ODD}{_BETWEEN}[0-9]{{2}}|[0-9]{_MARK}+[0-9]"
     # Only behind a plus is a number with an area code one from abroad.
-    rf"|{char_class(PLUSES)}82"
-    rf"|{RESIDENT}|[^0-9](?:{CARD_START})|{PHONE}"
-    # Encoded: digits, letters and signs that nobody need encode, and every lead byte but those of Hangul and
+    rf"|{char_class(PLUSES)} ?82"
+    rf"|{RESIDENT}|{_BEFORE}(?:{CARD_START}|{ACCOUNT_START})|{PHONE}|{ACCOUNT_PART}"
+    # Encoded: controls, digits, letters and signs that nobody need encode, and every lead byte but those of Hangul and
     # ideographs. A blank only beside digits.
-    r"|%(?:09|25|2[89BDEbde]|3[0-9]|4[0-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae]"
+    r"|%(?:[01][0-9A-Fa-f]|25|2[89BDEbde]|3[0-9]|4[0-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEFaef]"
     r"|[CDFcdf][0-9A-Fa-f]|[Ee][0-3Ff]|[Ee][Aa]%[89Aa])"
-    rf"|%20[0-9+]|(?:[0-9]|{_BETWEEN})%20(?:%|{_BETWEEN})"
+    rf"|%20[0-9+]|(?:[0-9]|{_ANY})%20(?:%|{_ANY})"
     # A number whose digits are others once its exponent is written out.
     r"|[:,\[]\s*-?[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]"
     rf"|{NOBODY}"
-    r'|"(?:page_url|referrer|error_page)"\s*:\s*"(?:[^"\\?#;&]|\\.)*[?#;&]'
+    r'|"(?:page_url|referrer|error_page)"\s*:\s*"(?:[^"\\?#;&]|\\.)*(?:[?#;&]|\\[nr])'
 )
 # The firm's own patterns may have digits and separators of any number.
-_FOLDED: Final = rf"[0-9]{_BETWEEN}{{0,2}}{_ODD}|{_ODD}{_BETWEEN}{{0,2}}[0-9]|%20"
+_FOLDED: Final = rf"[0-9]{_BETWEEN}{_ODD}|{_ODD}{_BETWEEN}[0-9]|[0-9]{_MARK}|%20"
 _UUID_BYTES: Final = re.compile(UUID.encode())
 _UUID_CHARS: Final = 36
 # As many digits as a time in milliseconds has, a value of its own.

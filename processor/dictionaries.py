@@ -156,7 +156,7 @@ class Dictionaries:
         self.urls = Dictionary(
             "urls",
             partial(_read_visit, rules),
-            _version(rules.sha256, *map(_code, ("urls.py", "channel.py", "channel_file.py"))),
+            _version(rules.sha256, _code("urls.py", "contract"), *map(_code, ("channel.py", "channel_file.py"))),
             is_kept=lambda values: values[-1] is None,  # a click id is seen once: it would fill the table in days
             rows_max=self._rows_max,
             today=self._today,
@@ -197,9 +197,9 @@ def _version(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _code(name: str) -> str:
+def _code(name: str, package: str = "processor.enrich") -> str:
     """Return a module's source: whoever changes it need not remember to raise a number."""
-    return (files("processor.enrich") / name).read_text(encoding="utf-8")
+    return (files(package) / name).read_text(encoding="utf-8")
 
 
 def _read_visit(rules: ChannelRules, row: Row) -> Row:

@@ -123,8 +123,8 @@ _BOT_WORDS: Final = (
     # feed readers
     r"feed(?!back)|rss[ /]|subscribers|aggregator|liferea|newsblur|netvibes|simplepie",
     r"inoreader|theoldreader|akregator|livejournal\.com",
-    # people's browsers do not introduce themselves with an address
-    r"http://|https://|www\.|@[\w-]+\.[a-z]|[([]at[])]|[ (;+][a-z][\w-]+\.(?:com|org|net|io|ai)(?![\w.-])",
+    # people's browsers do not introduce themselves with an address, which the door has masked
+    r"http://|https://|www\.|\[email]|@[\w-]+\.[a-z]|[([]at[])]|[ (;+][a-z][\w-]+\.(?:com|org|net|io|ai)(?![\w.-])",
 )
 # Each begins with a character that the engine can look for: one that does not makes all of them three times as slow.
 _BOT: Final = re.compile("|".join(_BOT_WORDS))
@@ -161,7 +161,7 @@ _WORDS: Final = re.compile(r"([A-Za-z][\w.!-]*(?: [Ii]nspector)?)(?:/v?(\d[\d.]*
 _NO_NAMES: Final = frozenset(
     {"mozilla", "compatible", "applewebkit", "khtml", "like", "gecko", "agent", "https", "http"}
 )
-_ADDRESS: Final = re.compile(r"https?\b|www\.|\w+@", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"https?\b|www\.|\w+@|\[email]", re.IGNORECASE)
 # Our own SDKs relay other people's behaviour: a server-side event is not a robot's.
 _OWN_SDK: Final = re.compile(r"^sillok[-_/ ]")
 

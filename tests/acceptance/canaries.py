@@ -42,7 +42,7 @@ def _luhn(digits: str) -> str:
 _BETWEEN: Final = re.compile(r"(?<=\d)(?:[^\w\"':;,/(){}\[\]=&?]|\\t){1,4}(?=\d)")
 # Of the n-th canary of a kind, its parts.
 _PARTS: Final[dict[str, Callable[[int], list[str]]]] = {
-    "resident number": lambda n: [f"{70 + n % 30}0829", f"2{(n * 7919 + 104_729) % 10**6:06}"],
+    "resident number": lambda n: [f"{70 + n % 30}0829", f"2{(n * 7919 + 104_729) % 970_000:06}"],
     "foreigner number": lambda n: [f"{n % 15:02}1231", f"7{(n * 7907 + 310_481) % 10**6:06}"],
     "card": lambda n: re.findall("....", _luhn(f"5387{(n * 7_368_787 + 20_160_311) % 10**11:011}")),
     "mobile": lambda n: ["010", f"{7300 + n % 600}", f"{(n * 997 + 3571) % 10**4:04}"],

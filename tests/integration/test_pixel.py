@@ -207,3 +207,12 @@ def test_a_beacon_of_a_page_that_is_not_on_the_list_is_403(collector: Collector,
     answer = collector.request("POST", "/v1/events?key=browser", json.dumps({"events": [CANARY]}).encode(), headers)
 
     assert (answer.status, answer.code) == (403, "origin_not_allowed")
+
+
+def test_a_masked_header_flags_the_event(collector: Collector):
+    headers = {"User-Agent": "Mozilla/5.0 (compatible; Claude-User/1.0; +Claude-User@anthropic.com)"}
+    fetch(collector, "key=browser&event_type=click&page_code=P9", headers)
+
+    meta, _ = stored(collector, "P9")
+    [flags] = [held.context.flags for _, held in frames(collector) for event in held.events if event.page_code == "P9"]
+    assert (meta.user_agent, flags) == ("Mozilla/5.0 (compatible; Claude-User/1.0; [email])", ["masked"])

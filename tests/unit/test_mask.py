@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector_server.app import _stored_user_agent
-from collector_server.fold import SEPARATORS, SIGNS, fold
+from collector_server.fold import SEPARATORS, SIGNS, UNSEEN, fold
 from collector_server.mask import Masker
 from collector_server.personal import has_resident_number
 from collector_server.settings import CollectorSettings
@@ -266,6 +266,18 @@ def test_every_folded_character_is_folded_and_seen_however_it_is_encoded(char):
         assert all(map(MASKER.suspicious, bodies(number))), written
 
 
+@pytest.mark.parametrize("char", UNSEEN)
+def test_what_nobody_sees_parts_no_number_and_hides_none(char):
+    for written in (char, encoded(char), encoded(char, 2), char * 3):
+        number = f"900101{written}1234567"
+        assert MASKER.text(number) == "[rrn]", written
+        assert all(map(MASKER.suspicious, bodies(number))), written
+
+
+def test_a_text_with_a_mask_keeps_its_lines_and_pictures():
+    assert MASKER.text("\n줄 👨‍👩‍👧 1\n줄\n010\n1234\n5678\n") == "\n줄 👨‍👩‍👧 1\n줄\n[phone]\n"
+
+
 def test_a_text_encoded_again_and_again_is_folded_in_linear_time():
     """Each level of encoding is taken off at once: thirty thousand of them are no work."""
     assert fold("%" + "25" * 15_000 + "39") == "9"
@@ -273,8 +285,45 @@ def test_a_text_encoded_again_and_again_is_folded_in_linear_time():
 
 # Pieces that lie next to each other in every way: numbers of persons, what looks like them, and glue.
 SEPARATOR = st.sampled_from(
-    ["", "-", " ", ".", "--", "\n", "/", " - ", "+", "–", "\u00a0", "－", "\u00a0ㅡ ", "%20", "%2D", "\t"]
+    [
+        "",
+        "-",
+        " ",
+        ".",
+        "--",
+        "\n",
+        "/",
+        " - ",
+        "+",
+        "–",
+        "\u00a0",
+        "－",
+        "\u00a0ㅡ ",
+        "%20",
+        "%2D",
+        "\t",
+        "  ",
+        "   -  ",
+        "+-+",
+        "\r\n",
+        "\n-\n",
+        "\u3164",
+        "\u200e-",
+        "\ufe0f",
+        "\u20e3",
+        "\ufe0f\u20e3-",
+        "\x00-",
+        "\u2028",
+        "%0A",
+        "%E3%85%A4",
+        "\ufffd",
+        "\x7f",
+        " \u200b\u200b ",
+        "%20-%20",
+        "%EF%B8%8F",
+    ]
 )
+ACCOUNT_DASH = st.sampled_from(["-", "-", " - ", "–", "%2D", "\n-", "--", " "])
 PLAIN_NUMBER = st.one_of(
     st.tuples(st.sampled_from(["900101", "051231", "180101"]), SEPARATOR, st.from_regex(r"[1-8][0-9]{6}", fullmatch=True)),
     st.tuples(st.just("4111"), SEPARATOR, st.just("1111"), SEPARATOR, st.just("1111"), SEPARATOR, st.just("1111")),
@@ -287,6 +336,11 @@ PLAIN_NUMBER = st.one_of(
     st.tuples(st.sampled_from(["02", "031", "+82 2", "+8231", "070", "0507", "+82(0)2"]), st.sampled_from(["-", " ", ".", ")", ") "]),
               st.from_regex(r"[0-9]{3,4}", fullmatch=True), st.sampled_from(["-", " ", "."]),
               st.from_regex(r"[0-9]{4}", fullmatch=True)),
+    st.tuples(st.sampled_from(["0082", "(+82)", "(82)", "+ 82", "82", "(0082)"]), SEPARATOR, st.sampled_from(["10", "(0)10", "2", "(10)", "070", "50"]),
+              SEPARATOR, st.from_regex(r"[0-9]{7,8}", fullmatch=True)),
+    st.tuples(st.sampled_from(["070", "0507", "02", "2026-02"]), SEPARATOR, st.from_regex(r"[0-9]{7,8}", fullmatch=True)),
+    st.tuples(st.from_regex(r"[0-9]{3}|[0-9]{4}|[0-9]{6}", fullmatch=True), ACCOUNT_DASH, st.from_regex(r"[0-9]{2,4}|[0-9]{6}", fullmatch=True), ACCOUNT_DASH,
+              st.from_regex(r"[0-9]{2,7}", fullmatch=True), st.sampled_from(["", "-01", "-012", "–1"])),
     st.tuples(st.sampled_from(["hong@example.co.kr", "h%40b.kr", "@", "a@b"])),
 ).map("".join)  # fmt: skip
 
@@ -359,6 +413,11 @@ GLUE = st.sampled_from(
         "２",
         "(",
         ")",
+        "%EA%B0%80",
+        "a9",
+        "\u200b",
+        "\ufe0f",
+        "\x00",
         "）",
         "(0)",
         "%29",
@@ -450,7 +509,15 @@ def test_a_url_that_would_lose_a_query_value_makes_its_body_suspicious(field, ur
         ("https://a.kr/b;jsessionid=AB", "https://a.kr/b;jsessionid="),
         ("https://a.kr/b?next=https://c.kr/?d=e", "https://a.kr/b?next="),
         ("https://a.kr/b?a=b=c", "https://a.kr/b?a="),
-        ("https://a.kr/b?utm%5Fsource=1", "https://a.kr/b?utm%5Fsource="),
+        ("https://a.kr/b?utm%5Fsource=1", "https://a.kr/b?utm%5Fsource=1"),
+        ("https://a.kr/b?a=1?utm_source=n&b=2", "https://a.kr/b?a=?utm_source=n&b="),
+        ("https://a.kr/b?next=https://c.kr/?utm_source=e", "https://a.kr/b?next="),
+        ("https://a.kr/b?q=a?b&utm_source=n", "https://a.kr/b?q=&utm_source=n"),
+        ("https://a.kr/b&utm_source=n&c=d", "https://a.kr/b&utm_source=n&c="),
+        ("https://a.kr/b?x=1;pin=900101", "https://a.kr/b?x=;pin="),
+        ("https://a.kr/b?x=1;900101", "https://a.kr/b?x="),
+        ("https://a.kr/b#utm_source=n&token=1", "https://a.kr/b#utm_source=n&token="),
+        ("https://a.kr/b?utm_source%3Dn%26utm_medium%3Dm", "https://a.kr/b?utm_source=n&utm_medium=m"),
         ("https://a.kr/b", "https://a.kr/b"),
         ("https://a.kr/b?", "https://a.kr/b?"),
         ("", ""),

@@ -5,7 +5,7 @@ import { recall, remember } from "./store";
 import { TOUCH } from "./urls";
 
 export const campaigns = (): void => {
-  const touch = location.search.match(RegExp(`\\b(${TOUCH})=[^&]+`, "gi"))?.join("&");
+  const touch = (location.search + location.hash).match(RegExp(`\\b${TOUCH}=[^&;#?]+`, "gi"))?.join("&");
   let isNew = touch && touch != recall("t").split("\n")[1];
   if (isNew && options.newSessionOnCampaign) look(true);
   hooks.push(() => {

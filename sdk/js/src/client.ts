@@ -125,7 +125,7 @@ const tidy = (_: string, value: unknown): unknown => {
 
 const serialise = (fields: EventFields): string => {
   let json = "";
-  return quietly(() => clean((json = JSON.stringify(fields))) == json && json.length < CHARACTERS_SAFE && !/\\ud/.test(json)) ||
+  return quietly(() => clean((json = JSON.stringify(fields))) == json && json.length < CHARACTERS_SAFE && !/\\[a-u]/.test(json)) ||
     quietly(
       () =>
         bytes((json = JSON.stringify(fields, tidy))) < EVENT_BYTES && bytes(JSON.stringify(fields.props, tidy)) < PROPS_BYTES,

@@ -1,38 +1,96 @@
 /**
- * Numbers of people, before they leave the device. The collector has the last word; this is the first.
+ * Numbers of people, before they leave the device. The collector has the last word; this is the first. Both are held
+ * to one table, `contract/personal.json`; what is written here once is explained in `collector_server/personal.py`.
  *
  * No look-behind: it is a syntax error, of the whole file, in Safari before 16.4.
  */
 import { useMask } from "./client";
 import { options } from "./options";
+import { quietly } from "./store";
 
-const EMAIL = /[\w.+-]{1,64}@[\w가-힣.-]+\.[a-z가-힣]{2,}/gi;
-const RESIDENT = /(^|\D)(\d\d[01]\d[0-3]\d[-. +]{0,3}[1-8]\d{6})(?!\d)/g;
-const CARD = /(^|\D)(([3-69]\d|2[2-7])\d\d([-. +]{0,3}\d){10,15})(?!\d)/g;
-const PHONE =
-  /(^|\D)(\+?82[-. (0)]{0,5}|\(?0)(1[016-9][-. )]{0,3}|(2|[3-6]\d|70|50\d)[-. )]{1,3})\d{3,4}[-. ]{0,3}\d{4}(?!\d)/g;
-const ACCOUNT = /(^|[^\d-])(?!20\d\d-)\d{2,6}-\d{2,6}-\d{4,8}(-\d{1,3})?(?![\d-])/g;
+const all = (pattern: string): RegExp => RegExp(pattern, "g");
+
+const SEP = "(?:[ +]{0,4}[.-][ +]{0,4}|[ +]{1,4})";
+const BEHIND = `(?:\\)${SEP}?|${SEP})`;
+const LINE = `\\d{3,4}${SEP}?\\d{4}`;
+const DIRECT = `(?:1[016-9]|70|50[2-8])${BEHIND}?${LINE}`;
+const ZERO = `(?:${SEP}?\\(0\\)${SEP}?|${SEP}?\\(?0?)`;
+const ABROAD = `\\(?(?:\\+ ?|00 ?)82\\)?${ZERO}`;
+const DAY = "(?:0[1-9]|[12]\\d";
+const MONTH = "(?:0[1-9]|1[0-2])";
+const DASH = " ?- ?";
+const FOURS = `(?:[3-69]\\d{3}|2(?:2(?:2[1-9]|[3-9]\\d)|[3-6](?:00|1[3-9]|[2-9]\\d)|7(?:00|1[3-9]|20)))(?:${SEP}?\\d{4}){2}${SEP}?`;
+
+const EMAIL =
+  /([\w.%+-]{1,64}|[가-힣]{1,64})@(?!\d+(\.\d|x\.)|(?=[a-f]*\d)(?=\d*[a-f])[\da-f]{7,8}(?![\w-]))([A-Za-z\d가-힣-]{1,63}\.)+(한국|닷[컴넷]|삼성|xn--[\w-]+|(?!(js|css|map|min|json|html|png|jpg|gif|svg|webp|pdf)\b)(?=[A-Za-z]{2})[A-Z]*[a-z]*(?![A-Za-z\d-])|(com|net|org|kr|io)(?![a-z]))/g;
+const MACHINE =
+  /(^|[^a-z\d])([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}|(?=\d*[a-f])[\da-f]{16,})(?![a-z\d])/gi;
+const RESIDENT = all(
+  `(^|\\D)(\\d\\d(?:${MONTH}${DAY})|(?:0[13-9]|1[0-2])30|(?:0[13578]|1[02])31)${SEP}?[1-8]\\d{6})(?!\\d)`,
+);
+const CARDS = [`${FOURS}\\d{4}${SEP}\\d{1,3}`, `${FOURS}\\d{2,7}|3\\d{3}${SEP}?\\d{6}${SEP}?\\d{4,5}`].map((card) =>
+  all(`(^|\\D)(${card})(?!\\d)`),
+);
+// Of each form the digits of its parts.
+const FORMS = "336|326|436|626|365|363|3623|3442|3443|427".replace(/\B\d/g, DASH + "$&").replace(/\d/g, "\\d{$&}");
+const ACCOUNT = all(
+  `(^|\\D-|[^\\d-])(?!(?:19|20)\\d\\d ?-|2\\d${MONTH}${DAY}|3[01]) ?-)(?:${FORMS}|100\\d${DASH}\\d{4}${DASH}\\d{4})(?!\\d|-\\d)`,
+);
+const PHONE = all(
+  `(^|\\D)(20\\d\\d[.-]02[.-]\\d{7,8})(?!\\d)|(^|\\D|(?=\\(?\\+))(?:(?:${ABROAD}|\\(?0)${DIRECT}|\\(?82\\)?${ZERO}1[016-9]${BEHIND}?${LINE}|\\(?0(?:2|[3-6]\\d)${BEHIND}${LINE}|${ABROAD}(?:2|[3-6]\\d)${BEHIND}?${LINE})(?!\\d)`,
+);
 const NEAR_MS = 400 * 864e5;
 
 /** Luhn's sum. */
 const isCard = (text: string): boolean =>
   [...text.replace(/\D/g, "")].reverse().reduce((sum, digit, i) => sum + +(i % 2 ? "0246813579"[+digit]! : digit), 0) % 10 == 0;
 
-/** Return the text without personal numbers and addresses. */
-export const masked = (text: string): string =>
-  (options.accounts ?? [])
-    .reduce(
-      (left, account) => left.replace(account, "[account]"),
-      text
+/** Which of its ten a digit of any script is: the ten stand together. */
+const digitOf = (digit: string): string => {
+  let before = 0;
+  while (/\p{Nd}/u.test(String.fromCodePoint(digit.codePointAt(0)! - ++before)));
+  return String((before - 1) % 10);
+};
+
+/** Write digits, and what stands between and beside them, in one way. */
+const fold = (text: string): string => {
+  for (let rounds = 3; /%/.test(text) && rounds--; )
+    text = text.replace(/%(25)+(?=[\da-f]{2})/gi, "%").replace(/%[0-7][\da-f]|(%[89a-f][\da-f])+/gi, (run) => {
+      const plain = quietly(() => decodeURIComponent(run))!;
+      return /^[\w.+@() ~-]$|[^ -~]/.test(plain) ? plain : run;
+    });
+  return /[^ -~가-힣]/.test(text)
+    ? text
         .replace(/[！-～]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0))
-        .replace(/@/.test(text) ? EMAIL : "@", "[email]"),
-    )
+        .replace(/[·•‧∙⋅・･ㆍ。｡﹒]/g, ".")
+        .replace(/[\p{Pd}−\xad˗⁃─━ーｰㅡ]/gu, "-")
+        .replace(/\p{Zs}/gu, " ")
+        .replace(/(?!\d)\p{Nd}/gu, digitOf)
+        .replace(/(\d)\p{M}+/gu, "$1")
+        .replace(/[^ -~가-힣]*@[^ -~가-힣]*/g, "@")
+        .replace(/([\d().+-])[\p{Z}\p{C}\p{M}ᅟᅠㅤﾠ⠀�]+(?=[\d().+-])/gu, (run) => run[0]!.padEnd(run.length))
+    : text;
+};
+
+/** Return the text without personal numbers and addresses. */
+export const masked = (text: string): string => {
+  const plain = fold(text);
+  const kept: string[] = [];
+  let left = (options.accounts ?? [])
+    .reduce((left, account) => left.replace(account, "[account]"), /@/.test(plain) ? plain.replace(EMAIL, "[email]") : plain)
+    .replace(MACHINE, (_, before, id) => (kept.push(id), before + "\ue000"))
     .replace(RESIDENT, (all, before, number) =>
       // Milliseconds near now look like one too, from 2027 on.
       Math.abs(number - Date.now()) < NEAR_MS ? all : before + "[rrn]",
-    )
-    .replace(CARD, (all, before, number) => (isCard(number) ? before + "[card]" : all))
-    .replace(PHONE, "$1[phone]")
-    .replace(ACCOUNT, "$1[account]");
+    );
+  for (const card of CARDS)
+    for (let found; (found = card.exec(left)); card.lastIndex = found.index + 1)
+      if (isCard(found[2]!)) left = left.slice(0, found.index) + found[1] + "[card]" + left.slice(card.lastIndex);
+  left = left
+    .replace(ACCOUNT, "$1[account]")
+    .replace(PHONE, (all, _, dated, before) => (dated ? all : before + "[phone]"))
+    .replace(/\ue000/g, () => kept.shift() ?? "");
+  return left == plain ? text : left;
+};
 
 export const masks = (): void => useMask(masked);
