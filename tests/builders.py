@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import replace
 
 from contract.event import ClientReport, StoredBatch, StoredContext, StoredEvent, encode
 from processor.batch import RunReport, prepare_session, process_batch
@@ -40,6 +41,7 @@ MINUTE_US: Final = 60_000_000
 DAY_US: Final = 86_400_000_000
 # Segments end when the test says so.
 PATIENT: Final = SpoolSettings(segment_age_ms=10**9, heartbeat_ms=10**9)
+_AGE_MS: Final = 60_000
 _numbers = itertools.count(1)
 # The day of the tests is one day, also for tests that are still running after midnight; and it is over, whenever they
 # run: a collector whose clock is ahead of the database's is a fault.
@@ -166,9 +168,16 @@ class Living:
     def seal(self) -> int:
         """Let the open segment grow old, and return its number once it is sealed."""
         before = self.folder.segments(SEALED)
-        self.clock.advance(self.writer._settings.segment_age_ms / 1000)
+        settings = self.writer._settings
+        # A patient one would be old in days that have not come.
+        age_ms = min(settings.segment_age_ms, _AGE_MS)
+        self.writer._settings = replace(
+            settings, segment_age_ms=age_ms, heartbeat_ms=min(settings.heartbeat_ms, age_ms)
+        )
+        self.clock.advance(age_ms / 1000)
         self.wake.set()
         eventually(lambda: self.folder.segments(SEALED) > before)
+        self.writer._settings = settings
         return self.folder.segments(SEALED)[-1]
 
 
