@@ -15,13 +15,13 @@ from sillok_sdk.errors import FieldError, SettingError
 from sillok_sdk.fields import ContextFields, CustomFields, EventFields, checked, checked_context
 from sillok_sdk.fitting import fitted
 from sillok_sdk.ids import Ids
-from sillok_sdk.instance import Heirs, Instance, Turns, described
+from sillok_sdk.instance import Heirs, Instance, Turns, described, left_at_the_end
 from sillok_sdk.queue import Queue
 from sillok_sdk.scope import Block, Scope
-from sillok_sdk.settings import Settings, checked_settings, checked_write_key
+from sillok_sdk.settings import Settings, checked_settings
 from sillok_sdk.transport import HttpTransport, Transport
 from sillok_sdk.trouble import Troubles, show
-from sillok_sdk.wire import SDK, Envelope
+from sillok_sdk.wire import Envelope, request_headers
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +72,7 @@ class Events:
         """
         given: dict[str, Any] = {**locals(), "folder": None if folder is None else os.fspath(folder)}
         self._settings = checked_settings(Settings(**{name: given[name] for name in Settings._fields}))
-        self._headers = _headers(write_key)
+        self._headers = request_headers(write_key)
         self._url = url
         self._http = HttpTransport(url, ssl_context) if transport is None else transport
         if context is not None and not isinstance(context, Mapping):
@@ -318,31 +318,5 @@ class Events:
         lost = figures.dropped.get("closed", 0)
         if not figures.pending and not lost:
             return True
-        self._troubles.tell("closed", self._left(lost))
+        self._troubles.tell("closed", left_at_the_end(self._instances, lost, self._settings.folder))
         return False
-
-    def _left(self, lost: int) -> str:
-        """Return what becomes of the events that were not sent when the client was closed."""
-        *in_memory, last = [instance.queue.figures().pending for instance in self._instances]
-        if self._settings.folder is None:
-            in_doubt, waiting = last, 0
-        else:
-            in_doubt, waiting = sum(in_memory), last
-        told = []
-        if waiting:
-            told.append(
-                f"{waiting} events wait in {self._settings.folder} for the next process that makes an event with it"
-            )
-        if lost or in_doubt:
-            told.append(f"{lost} events are lost with this process, of {in_doubt} nobody knows whether they arrived")
-            if not waiting:
-                told.append("a queue on disk keeps such events for the next process: Client(…, folder=…)")
-        return "; ".join(told)
-
-
-def _headers(write_key: str) -> dict[str, str]:
-    return {
-        "Authorization": f"Bearer {checked_write_key(write_key)}",
-        "Content-Type": "application/json",
-        "User-Agent": f"sillok-sdk {SDK}",
-    }

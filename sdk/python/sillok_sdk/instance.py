@@ -142,6 +142,20 @@ class Turns:
         self._transport.close()
 
 
+def left_at_the_end(instances: list[Instance], lost: int, folder: str | None) -> str:
+    """Return what becomes of the events that were not sent when a client was closed; `lost` are counted as dropped."""
+    *others, last = [instance.queue.figures().pending for instance in instances]
+    in_doubt, waiting = (last, 0) if folder is None else (sum(others), last)
+    told = []
+    if waiting:
+        told.append(f"{waiting} events wait in {folder} for the next process that makes an event with it")
+    if lost or in_doubt:
+        told.append(f"{lost} events are lost with this process, of {in_doubt} nobody knows whether they arrived")
+        if folder is None:
+            told.append("a queue on disk keeps such events for the next process: Client(…, folder=…)")
+    return "; ".join(told)
+
+
 def described(client_id: str, context: Mapping[str, Any]) -> bytes:
     """Return what a journal says of its instance."""
     return encode({"client_id": client_id, "context": context})

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from sillok_sdk.settings import Settings
 
-
 # What the seq adds to an event's text.
 _SEQ_BYTES_MAX = 32
 

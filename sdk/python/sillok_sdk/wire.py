@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sillok_sdk.encode import encode
 from sillok_sdk.fields import CONTEXT_KINDS, EVENT_KINDS
+from sillok_sdk.settings import checked_write_key
 from sillok_sdk.version import __version__
 
 if TYPE_CHECKING:
@@ -97,6 +98,15 @@ def _field(path: object) -> str:
     """Return the field that a path such as `events[3].props.a` is about."""
     name = str(path).partition("].")[2].partition(".")[0]
     return name if name in CONTEXT_KINDS or name in EVENT_KINDS else "event"
+
+
+def request_headers(write_key: str) -> dict[str, str]:
+    """Return what every request carries. Raises `SettingError` for what is no write key."""
+    return {
+        "Authorization": f"Bearer {checked_write_key(write_key)}",
+        "Content-Type": "application/json",
+        "User-Agent": f"sillok-sdk {SDK}",
+    }
 
 
 def context_members(context: Mapping[str, Any]) -> bytes:
