@@ -124,5 +124,6 @@ class CollectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Names whose query values stay in URLs, besides `utm_*` and click ids; all other values are dropped. Fewer:
     pages that differ in the query only become one. More: what people type or are may stand in URLs."""
     account_patterns: tuple[str, ...] = ()
-    """Regular expressions (RE2) of the firm's account numbers; what they match is masked before the disk. Fewer:
+    """Regular expressions (RE2) of the firm's account numbers; what they match is masked before the disk. Accounts in
+    the forms of the large banks, written with dashes (`110-234-567890`), are masked without one. Fewer:
     the numbers they matched are stored from then on. Too wide: other numbers are masked, for good."""
