@@ -7,11 +7,9 @@ Behind an `@` also stand versions (`vue@3.4.21`), pictures for sharp screens (`b
 import re
 from typing import Final
 
-import re2
-
-# RE2: a text of at signs and dots takes linear time. Hangul before the address is a word beside it, unless the name is
-# Hangul altogether.
-_LIKE: Final = re2.compile(r"([A-Za-z0-9._%+\-]{1,64}|[가-힣]{1,64})@([A-Za-z0-9가-힣.\-]{1,255})")
+# Not RE2, which reads a text from its beginning wherever the search begins. Hangul before the address is a word beside
+# it, unless the name is Hangul altogether.
+_LIKE: Final = re.compile(r"([A-Za-z0-9._%+\-]{1,64}|[가-힣]{1,64})@([A-Za-z0-9가-힣.\-]{1,255})")
 # All four top domains in Hangul: what follows them is a particle.
 _HANGUL_TOP: Final = "한국|닷컴|닷넷|삼성"
 # A last label is letters, capital ones before small ones: `comTel` is two words without a blank.

@@ -144,12 +144,12 @@ def pieces_of(url: str) -> list[Piece]:
     pieces: list[Piece] = []
     before, start, in_query = "", 0, False
     for cut in _CUT.finditer(url):
-        sign, text = cut.group(), url[start : cut.start()]
+        sign = cut.group()
         is_campaign = _AT_CAMPAIGN.match(url, cut.end()) is not None
         # A second question mark is part of a value, and of an address in one; but a campaign's behind a plain value.
-        if in_query and sign not in "#&;" and not (is_campaign and _SLASH.search(text) is None):
+        if in_query and sign not in "#&;" and not (is_campaign and _SLASH.search(url, start, cut.start()) is None):
             continue
-        pieces.append(_piece(before, text, is_read=in_query))
+        pieces.append(_piece(before, url[start : cut.start()], is_read=in_query))
         before, start = sign, cut.end()
         if sign == "#":
             in_query = not url.startswith(_ROUTES, start)

@@ -634,3 +634,13 @@ def test_a_user_agent_header_is_masked_and_made_storable_before_the_disk():
     assert stored.startswith("App/1.0 [rrn] [email] ? xxx")
     assert len(stored) <= 1024
     assert "900101" not in _stored_user_agent(MASKER, "x" * 1010 + " 900101-1234567")
+
+
+@pytest.mark.parametrize(
+    "piece", ["a@", "a@b.", "@", "1-", "900101 ", "9\ufe0f\u20e3", "?utm_source=", "&a=", "%25", "4111 "]
+)
+def test_a_hostile_text_is_masked_in_linear_time(piece):
+    """Were it quadratic, it would be minutes."""
+    text = piece * (200_000 // len(piece))
+    assert MASKER.text(MASKER.text(text)) == MASKER.text(text)
+    MASKER.url(MASKER.without_query_values("https://a.kr/" + text))
