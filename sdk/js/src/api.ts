@@ -1,4 +1,4 @@
-/** The calls an app makes. */
+/** The calls an app makes. None throws, whatever it is given. */
 import {
   type EventFields,
   identify as named,
@@ -6,13 +6,13 @@ import {
   optOut as isOut,
   record,
   reset as forgotten,
-  sessionId,
+  sessionId as sessionOf,
   set as laid,
 } from "./client";
 import { error as found } from "./errors";
 import type { EventType } from "./fields";
-import { drain as flush } from "./send";
-import { quietly } from "./store";
+import { quietly } from "./guard";
+import { drain } from "./send";
 
 const of =
   (type: EventType) =>
@@ -36,7 +36,8 @@ export const search = /* @__PURE__ */ of("search");
 export const login = /* @__PURE__ */ of("login");
 export const logout = /* @__PURE__ */ of("logout");
 export const exit = /* @__PURE__ */ of("exit");
-export { flush, sessionId };
+export const flush = async (): Promise<boolean> => drain();
+export const sessionId = (): string => quietly(sessionOf) ?? "";
 export const error = /* @__PURE__ */ safely(found);
 export const identify = /* @__PURE__ */ safely(named);
 export const reset = /* @__PURE__ */ safely(forgotten);

@@ -5,8 +5,10 @@
  *     iOS       window.sillokContext, an object                  webkit.messageHandlers.sillok, the same, as a promise
  */
 import { instance, set } from "./client";
+import { quietly } from "./guard";
+import { parse } from "./json";
 import { useTransport } from "./send";
-import { quietly } from "./store";
+import { typed } from "./typed";
 
 interface Native {
   SillokBridge?: { context?(): string; send?(body: string): boolean };
@@ -17,9 +19,11 @@ interface Native {
 export const bridge = (): void => {
   const { SillokBridge: android, sillokContext, webkit } = window as unknown as Native;
   const ios = webkit?.messageHandlers?.sillok;
-  const fields = { ...sillokContext, ...quietly(() => JSON.parse(android!.context!())) };
-  set(fields);
-  Object.assign(instance.context, fields);
+  const fields = { ...typed(sillokContext), ...typed(quietly(() => parse(android!.context!()))) };
+  const { session_id, anonymous_id, customer_id, ...context } = fields;
+  // Who is there may change as long as the page is open; the device does not.
+  set({ session_id, anonymous_id, customer_id });
+  Object.assign(instance.context, context);
   if (android?.send || ios) {
     useTransport(async (body) => {
       try {

@@ -4,11 +4,17 @@
  * An event has its number before anything can go wrong with it, so that none is missing silently; and it is in the
  * queue when `record` returns.
  */
+import { serialise } from "./event";
 import type { EventType, Fields } from "./fields";
+import { note, quietly, warn } from "./guard";
 import { hex, uuid } from "./ids";
+import { json, parse } from "./json";
+import { isNobody } from "./nobody";
 import { options } from "./options";
 import { owe, soon } from "./send";
-import { forget, keep, keys, named, quietly, read, recall, remember, store } from "./store";
+import { forget, keep, keys, named, read, recall, remember, store } from "./store";
+import { clean } from "./text";
+import { typed } from "./typed";
 import { here } from "./urls";
 
 declare const VERSION: string;
@@ -24,19 +30,17 @@ export interface Instance {
   sdk?: string;
 }
 
-const PROPS_BYTES = 8e3;
-const EVENT_BYTES = 32e3;
-// A character is at most three bytes; so few need no counting.
-const CHARACTERS_SAFE = 2.6e3;
 // Who is here, and whether they may be watched, is looked up so often: other tabs may have changed it.
 const LOOK_MS = 500;
+// What a person does, and so what begins and prolongs a session; the rest happens to whoever is there (contract/event.py).
+const DOING = /^(page_view|click|checkbox|tab|step|search|login|logout)$/;
 
 export const client = uuid(0);
 export const instance: Instance = { created: 0, dropped: {}, context: {}, sdk: "js/" + VERSION };
 
 let base: EventFields = {};
 let page: EventFields = {};
-let replayed = 0;
+let replayed: unknown;
 let looked = 0;
 let isOn = false;
 let isFresh = false;
@@ -48,21 +52,13 @@ let customer = "";
 export const eventKey = (id: string, seq = ""): string => named(`q:${id}:${seq}`);
 export const instanceKey = (id: string): string => named("c:" + id);
 export const clientOf = (key: string): string => key.split(":")[2]!;
-export const bytes = (text: string): number => new TextEncoder().encode(text).length;
-
-let mask = (text: string): string => text;
-export const useMask = (found: typeof mask): void => {
-  mask = found;
-};
-/** Return the text as it may leave: well-formed, and masked. */
-const clean = (text: string): string => mask(text.replace(/[\ud800-\udfff]/gu, "\ufffd"));
 
 /** Called before an event is made; returns what to add to its `props`. */
 export const hooks: ((type: EventType) => object | undefined | void)[] = [];
 
 /** Lay fields under the events of this page. */
 export const setPage = (fields: EventFields): void => {
-  page = fields;
+  page = typed(fields);
 };
 
 /** Whether the session has no event yet. */
@@ -70,11 +66,11 @@ export const isFirst = (): boolean => isFresh;
 
 /** Return what is known of an instance. */
 export const instanceOf = (id: string): Instance =>
-  id == client ? instance : { ...instance, created: 1, dropped: {}, ...quietly(() => JSON.parse(read(instanceKey(id))!)) };
+  id == client ? instance : { ...instance, created: 1, dropped: {}, ...quietly(() => parse(read(instanceKey(id))!)) };
 
 /** Keep what is known of an instance that has made events, for whoever sends them. */
 export const save = (id = client, found = instance): unknown =>
-  found.created && store(instanceKey(id), JSON.stringify(found));
+  found.created && store(instanceKey(id), json(found));
 
 /** Count an event that is given up. */
 export const drop = (id: string, reason: string): void => {
@@ -90,80 +86,90 @@ export const giveUp = (key: string): void => {
   drop(clientOf(key), "opted_out");
 };
 
-/** Look up who is here, in a new session if asked; return whether their events may be recorded. */
-export const look = (isNew?: boolean): boolean => {
+/**
+ * Look up who is here; return whether their events may be recorded. A person's doing begins a session when there is none,
+ * and prolongs it; whatever else happens belongs to it as long as it lasts, and to none afterwards.
+ */
+export const look = (isDoing?: boolean): boolean => {
   const now = Date.now();
-  if (!isNew && Math.abs(now - looked) < LOOK_MS) return isOn;
-  looked = now;
-  const choice = recall("o");
-  isOn = !!options.key && (options.consent == false ? choice == "0" : choice != "1");
+  if (Math.abs(now - looked) > LOOK_MS) {
+    looked = now;
+    const choice = recall("o");
+    isOn = !!options.key && (options.consent == false ? choice == "0" : choice != "1");
+    if (isOn) {
+      const known = recall("a");
+      visitor = isNobody(known) ? visitor : known;
+      if (!visitor) remember("a", (visitor = uuid(1)));
+      state = recall("s") || state;
+    }
+  }
   if (isOn) {
-    visitor = recall("a") || visitor;
-    if (!visitor) remember("a", (visitor = uuid(1)));
-    state = recall("s") || state;
     const [id, last, ...who] = state.split(".");
     const idle = Math.abs(now - +last!);
-    isNew ||= !(idle < options.sessionMinutes * 6e4);
-    isFresh ||= isNew;
-    session = isNew ? uuid(2) : id!;
+    const isOver = !(idle < options.sessionMinutes * 6e4);
+    session = isOver ? "" : id!;
     // The next session may be somebody else's.
-    customer = isNew ? "" : who.join(".");
-    if (isNew || idle > 1e4) keepSession();
+    customer = isOver ? "" : who.join(".");
+    if (isDoing && isOver) {
+      isFresh = true;
+      session = uuid(2);
+    }
+    if (isDoing && !(idle < 1e4)) keepSession();
   }
   return isOn;
 };
 
 const keepSession = (): void => remember("s", (state = `${session}.${Date.now()}.${customer}`));
 
-/** Return the session's id; being asked renews it. */
+/** End the session; whatever a person does next begins another. In other tabs too, which remember the last they saw. */
+export const endSession = (): unknown => look() && remember("s", (state = ".0."));
+
+/** Return the session's id, if there is one: asking is nobody's doing. */
 export const sessionId = (): string => (look() && base.session_id) || session;
 
-const tidy = (_: string, value: unknown): unknown => {
-  const text = /string|number|bigint/.test(typeof value) ? clean(String(value)).slice(0, PROPS_BYTES) : value;
-  return typeof value == "number" && text![0 as never] != "[" ? value : text;
-};
-
-const serialise = (fields: EventFields): string => {
-  let json = "";
-  return quietly(() => clean((json = JSON.stringify(fields))) == json && json.length < CHARACTERS_SAFE && !/\\[a-u]/.test(json)) ||
-    quietly(
-      () =>
-        bytes((json = JSON.stringify(fields, tidy))) < EVENT_BYTES && bytes(JSON.stringify(fields.props, tidy)) < PROPS_BYTES,
-    )
-    ? json
-    : JSON.stringify({ ...fields, props: { sillok_trimmed: true } }, tidy);
-};
-
 /** Record calls as of when they were made. */
-export const at = (time: number, call: () => void): void => {
+export const at = (time: unknown, call: () => void): void => {
   replayed = time;
   quietly(call);
-  replayed = 0;
+  replayed = undefined;
 };
 
 /** Record an event; return its id, or nothing when nothing was recorded. Never throws. */
 export const record = (event_type: EventType, fields?: EventFields, event_name?: string): string =>
   quietly(() => {
-    if (!look()) return;
-    let added: object | undefined;
-    for (const hook of hooks) added = hook(event_type) ?? added;
-    isFresh = false;
+    const isCustom = event_type == "custom";
+    const isDoing = DOING.test(event_type) || (isCustom && navigator.userActivation?.isActive);
+    if (!look(isDoing)) return note("not recorded, for want of consent", event_type) as undefined;
+    let added: object | undefined | void;
+    for (const hook of hooks) added = quietly(() => hook(event_type)) ?? added;
+    if (isDoing) isFresh = false;
     const seq = ++instance.created;
     // At the first event; and later if it was forgotten meanwhile.
     read(instanceKey(client)) ?? save();
     const event_id = uuid(seq);
     try {
+      const own = typed(fields);
       const {
-        time = replayed || Date.now(),
-        session_id = session,
+        time = Date.now(),
+        session_id = session || undefined,
         customer_id = customer || undefined,
-        props,
+        props: _,
         ...more
-      } = { anonymous_id: visitor, page_url: here(), ...page, ...base, event_name, ...fields };
-      const all = { ...added, ...props };
-      const head = JSON.stringify({ event_id, seq, event_type, time, session_id, customer_id });
-      const rest = serialise({ ...more, props: Object.keys(all)[0] ? all : undefined });
-      if (!keep(eventKey(client, hex(seq, 6)), head.slice(0, -1) + "," + rest.slice(1))) drop(client, "queue_full");
+      } = {
+        anonymous_id: visitor,
+        page_url: here(),
+        ...page,
+        ...base,
+        ...(isCustom && { event_name: "unnamed" }),
+        ...typed({ event_name, time: replayed }),
+        ...own,
+      };
+      const props = { ...added, ...page.props, ...base.props, ...own.props };
+      const head = json({ event_id, seq, event_type, time, session_id, customer_id });
+      const rest = serialise({ ...more, props: Object.keys(props)[0] ? props : undefined });
+      const event = head.slice(0, -1) + "," + rest.slice(1);
+      if (!keep(eventKey(client, hex(seq, 6)), event)) drop(client, "queue_full");
+      note("recorded", event);
     } catch {
       drop(client, "unserialisable");
     }
@@ -171,16 +177,16 @@ export const record = (event_type: EventType, fields?: EventFields, event_name?:
     return event_id;
   }) ?? "";
 
-/** Lay fields under every later event; null takes one away. */
+/** Lay fields under every later event; null takes one away, and so does what cannot be. */
 export const set = (fields: { [name in keyof EventFields]: EventFields[name] | null }): void => {
-  base = { ...base, ...fields } as EventFields;
+  base = typed({ ...base, ...(typeof fields == "object" ? fields : typed(fields)) });
 };
 
 /** Say who is logged in; a `login` when it was somebody else, or nobody. */
 export const identify = (customer_id: string): void => {
-  const id = customer_id && String(customer_id);
-  if (clean(id) != id) return console.warn("sillok: hash the customer_id");
-  if (id && look() && id != customer) {
+  const id = typed({ customer_id }).customer_id;
+  if (clean(customer_id + "") != customer_id + "") return warn("hash the customer_id");
+  if (id && look(true) && id != customer) {
     customer = id;
     keepSession();
     record("login");
@@ -191,7 +197,7 @@ export const identify = (customer_id: string): void => {
 export const reset = (more?: { visitor?: boolean }): void => {
   if (look() && customer) record("logout");
   if (more?.visitor) remember("a", (visitor = ""));
-  look(true);
+  endSession();
 };
 
 const choose = (choice: string): void => {

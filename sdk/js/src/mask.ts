@@ -4,9 +4,9 @@
  *
  * No look-behind: it is a syntax error, of the whole file, in Safari before 16.4.
  */
-import { useMask } from "./client";
+import { quietly } from "./guard";
 import { options } from "./options";
-import { quietly } from "./store";
+import { useMask } from "./text";
 
 const all = (pattern: string): RegExp => RegExp(pattern, "g");
 
@@ -41,9 +41,16 @@ const PHONE = all(
 );
 const NEAR_MS = 400 * 864e5;
 
-/** Luhn's sum. */
-const isCard = (text: string): boolean =>
-  [...text.replace(/\D/g, "")].reverse().reduce((sum, digit, i) => sum + +(i % 2 ? "0246813579"[+digit]! : digit), 0) % 10 == 0;
+/** Luhn's sum. Without `reduce`, which some pages' libraries have made another. */
+const isCard = (text: string): boolean => {
+  const digits = text.replace(/\D/g, "");
+  let sum = 0;
+  for (let i = 1; i <= digits.length; i++) {
+    const digit = +digits[digits.length - i]!;
+    sum += i % 2 ? digit : +"0246813579"[digit]!;
+  }
+  return sum % 10 == 0;
+};
 
 /** Which of its ten a digit of any script is: the ten stand together. */
 const digitOf = (digit: string): string => {
@@ -76,8 +83,9 @@ const fold = (text: string): string => {
 export const masked = (text: string): string => {
   const plain = fold(text);
   const kept: string[] = [];
-  let left = (options.accounts ?? [])
-    .reduce((left, account) => left.replace(account, "[account]"), /@/.test(plain) ? plain.replace(EMAIL, "[email]") : plain)
+  let left = /@/.test(plain) ? plain.replace(EMAIL, "[email]") : plain;
+  for (const account of options.accounts ?? []) left = left.replace(account, "[account]");
+  left = left
     .replace(MACHINE, (_, before, id) => (kept.push(id), before + "\ue000"))
     .replace(RESIDENT, (all, before, number) =>
       // Milliseconds near now look like one too, from 2027 on.

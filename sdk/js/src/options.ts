@@ -32,6 +32,8 @@ export interface Options {
   queueMax?: number;
   /** Hosts whose failed requests are recorded, besides the page's own. */
   requestHosts?: string[];
+  /** Say on the console what is recorded, sent, refused and ignored. */
+  debug?: boolean;
   /** What to record by itself: `use: [pages, clicks]`. Not for `sillok/auto`, which has all of them. */
   use?: Part[];
 }

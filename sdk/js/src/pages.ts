@@ -1,27 +1,44 @@
 /** Page views: the first load, routes of the History API and in the fragment, and pages that come back. */
-import { masks } from "./mask";
-import { hooks, record, setPage } from "./client";
+import { type EventFields, hooks, record, setPage } from "./client";
+import { taken } from "./copies";
+import { on, quietly } from "./guard";
 import { marks } from "./marks";
-import { here, plainUrl } from "./urls";
+import { masks } from "./mask";
+import { seen } from "./seen";
+import { TOUCH, here, plainUrl } from "./urls";
+
+const CAMPAIGN = RegExp(`^(${TOUCH})$`, "i");
+
+/**
+ * Return what an address shows: its path, its route, and what is kept of its query. A value that is dropped, a campaign
+ * and the root of a router in the fragment (`#/`) make no other page.
+ */
+export const shownAt = (url: string): string =>
+  url
+    .replace(/[?&;]([^=&;#?]*)=([^&;#]*)/g, (_, name, value) => (value && !CAMPAIGN.test(name) ? `&${name}=${value}` : ""))
+    .replace(/#!?\/?$/, "");
 
 export const pages = (): void => {
   masks();
+  const marked = (): EventFields => quietly(() => marks(document.body)) ?? {};
+  if (taken("pages")) return void hooks.push(() => setPage(marked()));
   let shown = "";
-  let referrer = plainUrl(document.referrer) || undefined;
+  let referrer = quietly(() => plainUrl(document.referrer)) || undefined;
   let isDue = false;
   const view = (): void => {
     isDue = false;
-    shown = here();
+    const url = here();
+    shown = shownAt(url);
     // <body data-sillok-page-code="M0301">
-    const page = marks(document.body) ?? {};
+    const page = marked();
     setPage(page);
     record("page_view", { page_name: document.title || undefined, referrer, ...page });
-    referrer = shown;
+    referrer = url;
   };
-  const flush = (): unknown => isDue && view();
+  const flush = (): unknown => isDue && quietly(view);
   // A route is shown once the page has had its turn to change the title; whatever is recorded before then comes after.
   const later = (): void => {
-    if (here() != shown && !isDue) {
+    if (shownAt(here()) != shown && !isDue) {
       isDue = true;
       setTimeout(flush);
     }
@@ -30,14 +47,13 @@ export const pages = (): void => {
     const original = history[name];
     history[name] = function (...given) {
       original.apply(this, given);
-      later();
+      quietly(later);
     };
   }
-  addEventListener("popstate", later);
-  addEventListener("hashchange", later);
-  addEventListener("pageshow", (event) => event.persisted && view());
-  addEventListener("pagehide", flush);
+  on("popstate", later);
+  on("hashchange", later);
+  on("pageshow", ({ persisted }) => persisted && view());
+  on("pagehide", flush);
   hooks.push(() => void flush());
-  if ((document as { prerendering?: boolean }).prerendering) document.addEventListener("prerenderingchange", view);
-  else view();
+  seen(view);
 };

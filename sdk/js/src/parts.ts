@@ -5,7 +5,7 @@ import { clicks } from "./clicks";
 import { errors } from "./errors";
 import { exits } from "./exits";
 import { gzip } from "./gzip";
-import { init as begin } from "./init";
+import { init as begin, isOff } from "./init";
 import { masks } from "./mask";
 import { network } from "./network";
 import type { Options } from "./options";
@@ -25,6 +25,6 @@ export const init = (given: AutoOptions): void =>
     ...given,
     use: [
       masks,
-      ...Object.entries(parts).flatMap(([name, part]) => (given[name as keyof typeof parts] == false ? [] : part)),
+      ...Object.entries(parts).flatMap(([name, part]) => (isOff(given[name as keyof typeof parts]) ? [] : part)),
     ],
   });

@@ -3,9 +3,10 @@ import { track } from "./api";
 import { type EventFields, at, identify, optIn, optOut, record, reset, sessionId, set } from "./client";
 import { error } from "./errors";
 import type { EventType } from "./fields";
-import { type AutoOptions, init } from "./parts";
+import { quietly } from "./guard";
+import { parse } from "./json";
+import { init } from "./parts";
 import { drain as flush } from "./send";
-import { quietly } from "./store";
 
 type Call = [name: string, given: ArrayLike<unknown>, time: number];
 
@@ -26,25 +27,30 @@ for (const type of "page_view click checkbox popup tab step search login logout 
   api[type.replace("_v", "V")] = (fields?: EventFields) => record(type as EventType, fields);
 }
 
-for (const name in api) {
+for (const name of Object.keys(api)) {
   const call = api[name]!;
   api[name] = (...given) => quietly(() => call(...given));
 }
 
 const page = window as unknown as { sillok?: Call[] | typeof api };
 const early = page.sillok;
-page.sillok = api;
-
 const script = document.currentScript as HTMLScriptElement | null;
-if (script?.dataset["key"]) {
-  const { appName, appVersion, ...given } = script.dataset;
+const { dataset } = script ?? ({ dataset: {} } as HTMLScriptElement);
+const isCopy = !!early?.push && !Array.isArray(early);
+// The tag a second time, or another version of it: the page goes on with the first. Under a name of its own it is another app.
+const first = isCopy && !dataset["name"] ? (early as typeof api) : api;
+if (!isCopy) page.sillok = api;
+
+if (dataset["key"] || dataset["debug"] != null) {
+  const { appName, appVersion, ...given } = dataset;
   const options: Record<string, unknown> = {
-    url: new URL(script.src).origin,
+    url: new URL(script!.src).origin,
     context: { app_name: appName, app_version: appVersion },
   };
-  for (const name in given) {
-    options[name] = quietly(() => JSON.parse(given[name]!)) ?? given[name];
-  }
-  init(options as unknown as AutoOptions);
+  if (given["debug"] == "") given["debug"] = "true";
+  for (const name of Object.keys(given)) options[name] = quietly(() => parse(given[name]!)) ?? given[name];
+  // `parse` would make a number of a key.
+  for (const name of ["key", "name", "url", "cookieDomain"]) if (given[name]) options[name] = given[name];
+  first["init"]!(options as never);
 }
 if (Array.isArray(early)) early.forEach(api["push"] as (call: Call) => unknown);

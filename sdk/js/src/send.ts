@@ -1,15 +1,25 @@
 /**
  * From the queue to the collector: one tab at a time, for every instance, also those that are gone.
  *
- * Only a 200 removes an event. What is sent as a page goes has no answer, and is sent again by the next one; the
- * events keep their ids, so that the collector's processor removes the second.
+ * Only a 200 with the collector's receipt removes an event: a captive portal and a sign-in page answer 200 too. What is
+ * sent as a page goes has no answer, and is sent again by the next one; the events keep their ids, so that the collector's
+ * processor removes the second.
  */
-import { bytes, client, clientOf, drop, eventKey, giveUp, instanceKey, instanceOf, save } from "./client";
+import { client, clientOf, drop, eventKey, giveUp, instanceKey, instanceOf, save } from "./client";
+import { note, quietly, warn } from "./guard";
+import { json } from "./json";
 import { options } from "./options";
-import { forget, keys, named, queue, quietly, read, recall, write } from "./store";
+import { forget, keys, named, queue, read, recall, write } from "./store";
+import { bytes } from "./text";
 
-/** Hands a batch on; says the status, and for how many seconds to wait. 200 is safe, 0 is no answer. */
-export type Transport = (body: string) => Promise<[status: number, retryAfterS?: number]>;
+/** Hands a batch on; says the status, for how many seconds to wait, and what was refused. 200 is safe, 0 is no answer. */
+export type Transport = (body: string) => Promise<[status: number, retryAfterS?: number, rejected?: Rejected[]]>;
+/** An event of a batch that the collector took without it. */
+interface Rejected {
+  index: number;
+  code: string;
+  message?: string;
+}
 /** Makes a body smaller, or does not. */
 export type Compress = (body: string) => Promise<ArrayBuffer>;
 
@@ -33,6 +43,8 @@ let failures = 0;
 let limit = 0;
 let isPlain = false;
 let compress: Compress | undefined;
+// The page goes: a request that ends with it says nothing about the collector, and the next page need not wait.
+let isGone = false;
 // Events were given up, and nobody has been told.
 let isOwed = false;
 // Before anybody, we among them, listens to it.
@@ -47,18 +59,24 @@ const target = (): string => options.url + "/v1/events?key=" + options.key;
 const post: Transport = async (body) => {
   try {
     const small = isPlain || body.length < SMALL ? undefined : await compress?.(body);
-    const { status, headers } = await ask(target(), {
+    const answer = await ask(target(), {
       method: "POST",
       body: small ?? body,
       headers: small ? { "Content-Encoding": "gzip" } : {},
       keepalive: !isPlain && (small?.byteLength ?? bytes(body)) < ROOM,
       signal: AbortSignal.timeout?.(TIMEOUT_MS),
     });
+    const { status } = answer;
     if (small && status == 415) {
       isPlain = true;
       return post(body);
     }
-    return [status, +headers.get("Retry-After")!];
+    if (status == 200) {
+      // Whatever else somebody says, on the way here, is no answer.
+      const { receipt, rejected } = await answer.json();
+      return [receipt && typeof receipt == "string" ? 200 : 0, 0, rejected];
+    }
+    return [status, +answer.headers.get("Retry-After")!];
   } catch {
     // Perhaps the preflight that a compressed body needs did not get through, or the page has other such requests.
     isPlain = !isPlain;
@@ -79,6 +97,7 @@ const waitMs = (): number => {
 /** Send in so many milliseconds, or earlier if that is planned already. */
 export const soon = (ms: number): void => {
   const now = Date.now();
+  isGone = false;
   if (now + ms >= due) return;
   clearTimeout(timer);
   due = now + Math.max(ms, waitMs());
@@ -90,7 +109,7 @@ export const drain = (): Promise<boolean> => {
   due = Infinity;
   clearTimeout(timer);
   const work = (): Promise<boolean> => sendAll().catch(() => false);
-  const { locks } = navigator;
+  const locks = quietly(() => navigator.locks);
   // One tab sends at a time. The lock goes with its holder, whatever that dies of; there is none in sandboxed
   // frames, and none without TLS.
   return (running ??= (
@@ -127,20 +146,25 @@ const sendAll = async (): Promise<boolean> => {
       }
     }
     const [count, body] = batchOf(list, ids, limit, options.batchBytes);
-    const [status, retryAfterS] = await transport(body);
+    const [status, retryAfterS, rejected] = await transport(body);
+    note("sent " + count, status || "no answer of the collector");
     const isBad = status == 400 || status == 413;
     if (status == 200) {
       failures = 0;
       limit = Math.min(limit * 2, options.batchEvents);
-      list.splice(0, count).forEach(forget);
       told = ids;
       isOwed = false;
+      const sent = list.splice(0, count);
+      sent.forEach(forget);
+      quietly(() => rejected!.forEach(({ index, code, message }) => refused(sent[index]!, code, message)));
     } else if (isBad && count > 1) {
       limit = count >> 1;
     } else if (isBad && count) {
       const key = list.shift()!;
       forget(key);
       drop(clientOf(key), status == 400 ? "refused" : "too_large");
+    } else if (isGone && !status) {
+      return false;
     } else {
       const ms = retryAfterS
         ? retryAfterS * 1e3
@@ -150,6 +174,12 @@ const sendAll = async (): Promise<boolean> => {
       write(named("w"), (Date.now() + Math.min(ms * (1 + Math.random() / 4), WAIT_MAX_MS)) as never);
     }
   }
+};
+
+/** Count an event that the collector has kept among the refused: it is in nobody's table. */
+const refused = (key: string, code: string, message?: string): void => {
+  warn("rejected: " + code, message);
+  drop(clientOf(key), "rejected");
 };
 
 export const owe = (): void => {
@@ -176,12 +206,15 @@ const batchOf = (list: string[], ids: string[], count: number, size: number): Ba
     return { id, platform, app_version, ...figures, created, pending: left.length };
   });
   const context = { ...instanceOf(id!).context, client_id: id };
-  const head = JSON.stringify({ sent_at: Date.now(), clients, context });
+  // Who takes the body from us sends it at a time of his own.
+  const sent_at = transport == post ? Date.now() : undefined;
+  const head = json({ sent_at, clients, context });
   return [values.length, `${head.slice(0, -1)},"events":[${values.join()}]}`];
 };
 
 /** Hand what this page has made to the browser, or the app, which outlives it. */
 export const leave = (): void => {
+  isGone = true;
   save();
   const [count, body] = batchOf(keys(eventKey(client)), [], Infinity, ROOM - ENVELOPE_BYTES);
   if (count && !waitMs()) transport == post ? navigator.sendBeacon(target(), body) : transport(body);

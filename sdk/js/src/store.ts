@@ -8,20 +8,12 @@
  *     <name>:c:<client_id>         what it is part of   <name>:w   wait until       <name>:t   first and last touch
  *     <name>:s                     session, when it was last renewed, customer
  */
+import { quietly } from "./guard";
 import { options } from "./options";
 
 // Few enough to be listed in a few milliseconds.
 const CHARACTERS_MAX = 5e5;
 const YEAR_S = 3e7;
-
-/** Return what `work` returns, or nothing when it throws: storage may be blocked at any access. */
-export const quietly = <T>(work: () => T): T | undefined => {
-  try {
-    return work();
-  } catch {
-    return;
-  }
-};
 
 const disk = quietly(() => localStorage);
 const memory = new Map<string, string>();
@@ -85,7 +77,8 @@ export const queue = async (): Promise<[events: string[], instances: string[]]> 
 /** The same for who a visitor is, which sub-domains may share by cookie. */
 export const recall = (key: string): string =>
   (options.cookieDomain
-    ? quietly(() => decodeURIComponent(document.cookie.split(named(key) + "=")[1]!.split(";")[0]!))
+    ? // Another app's name may end like ours.
+      quietly(() => decodeURIComponent(("; " + document.cookie).split(`; ${named(key)}=`)[1]!.split(";")[0]!))
     : read(named(key))) ?? "";
 
 export const remember = (key: string, value: string): void => {

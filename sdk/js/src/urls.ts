@@ -11,6 +11,8 @@ const PAIR = RegExp(`([?&;#]([^=&;#?]*)=)([^&;#/?]*(?=\\?${TOUCH}=)|[^&;#]*)`, "
 export const plainUrl = (url: string): string =>
   url
     .replace(NO_ROUTE, "")
+    // The root of a router in the fragment is the page itself.
+    .replace(/#!?\/?$/, "")
     .replace(PAIR, (all, before, name) => (KEPT.test(name) || options.queryNames?.includes(name) ? all : before));
 
 let href: string;

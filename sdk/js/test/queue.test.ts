@@ -8,6 +8,9 @@ interface Sent {
   events: Record<string, unknown>[];
 }
 
+// What the collector says of a batch that is on its disk.
+const SAFE = JSON.stringify({ accepted: 1, rejected: [], receipt: "0.1.2.3" });
+
 let answers: Answer[];
 let sent: Sent[];
 let blocked = false;
@@ -32,7 +35,7 @@ beforeEach(() => {
     sent.push(JSON.parse(String(init?.body)));
     const [status, retryAfter] = answers.shift() ?? [200];
     if (!status) throw new TypeError("Failed to fetch");
-    return new Response("{}", { status, headers: retryAfter ? { "Retry-After": retryAfter } : {} });
+    return new Response(SAFE, { status, headers: retryAfter ? { "Retry-After": retryAfter } : {} });
   });
   vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, key: string, value: string) {
     if (blocked) throw new DOMException("full", "QuotaExceededError");
@@ -115,7 +118,7 @@ it.each([
   vi.mocked(fetch).mockImplementation(async (_url, init) => {
     const body = JSON.parse(String(init?.body)) as Sent;
     sent.push(body);
-    return new Response("{}", { status: body.events.some((event) => event["event_name"] == "bad") ? status : 200 });
+    return new Response(SAFE, { status: body.events.some((event) => event["event_name"] == "bad") ? status : 200 });
   });
   const good = Array.from({ length: 40 }, (_, i) => track(i == 17 ? "bad" : "good")).filter((_, i) => i != 17);
   await pass(5_000);
