@@ -117,6 +117,24 @@ def test_a_page_in_the_android_app_hands_its_batches_to_it(world: World, start: 
     assert [row["event_type"] for row in rows if not row["page_url"]] == ["page_view"]
 
 
+def test_what_an_app_sends_later_keeps_the_time_it_was_made(world: World, start: Callable[[], App]) -> None:
+    """A page's batch waits hours in the app, behind a captive portal too; each try says anew when it is sent."""
+    app = start()
+    world.road.fault = 200
+    hours_ago = time.time_ns() // 1_000_000 - 3 * 3_600_000
+    event = {"event_id": "0199a000-0000-7000-8000-00000000000a", "time": hours_ago, "event_type": "page_view", "seq": 1}
+    body = {"sent_at": hours_ago, "clients": [], "context": {"client_id": "page"}, "events": [event]}
+    assert app.take(json.dumps(body))
+    eventually(lambda: bool(world.road.bodies))
+    world.road.fault = ""
+    (row,) = world.wait_for(1)
+    assert abs(row["event_time"].timestamp() * 1000 - hours_ago) < 60_000
+    tries = [body["sent_at"] for body in world.road.bodies]
+    assert len(tries) == len(set(tries)) >= 2
+    assert tries[0] > hours_ago + 3_000_000
+    assert "clock_corrected" not in row["flags"]
+
+
 def test_the_android_queue_halves_what_is_too_large(world: World, start: Callable[[], App]) -> None:
     app = start()
     world.road.bytes_max = 700
@@ -164,6 +182,7 @@ def test_a_page_in_the_ios_app_keeps_what_the_app_does_not_take(world: World) ->
     page.evaluate(track(1))
     page.wait_for_function("Object.keys(localStorage).every((key) => !key.includes(':q:'))")
     assert not world.road.bodies
+    assert not [body for body in bodies if "sent_at" in json.loads(body)], "the app sends at a time of its own"
     events = [event for body in bodies for event in json.loads(body)["events"]]
     assert len({event["event_id"] for event in events}) == 8
     assert {event["session_id"] for event in events} == {"ios-session"}
