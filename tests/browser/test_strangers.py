@@ -61,6 +61,63 @@ def test_what_the_collector_refuses_is_said_once_and_counted_once(world: World) 
     assert (account.created, account.arrived, account.dropped, account.vanished) == (10, 10, {}, 0)
 
 
+def test_untyped_calls_arrive_at_the_door(world: World) -> None:
+    """Every field of a wrong type is mended or left out before it is sent: the collector refuses nothing."""
+    world.site.add("/", "<body>", world.script(app_version="412", **QUIET))
+    page = world.open(world.visitor())
+    page.evaluate(
+        """() => {
+          sillok.set({screen_width: 411.4, platform: 'Web', session_id: 'x'.repeat(65)});
+          sillok.search({search_text: 5930});
+          sillok.pageView({page_code: 405, event_id: 7, seq: 'x', client_id: {}});
+          sillok.track(7, {time: String(Date.now()), props: 'text'});
+          sillok.track({}, 'text');
+          sillok.step({step_position: '3', customer_id: 'undefined', page_name: ['x']});
+          sillok.step({step_position: 1e9, anonymous_id: 'x'.repeat(99)});
+          sillok.checkbox({checkbox_checked: 'true', session_id: '900101-1234567'});
+          let deep = {}; for (let i = 0; i < 40; i++) deep = {deep};
+          sillok.click({props: {deep}});
+          sillok.click({props: {'\\ud800': '\\ud83d', text: '😀'.repeat(9000)}});
+        }"""
+    )
+    rows = world.wait_for(9)
+    assert [row["seq"] for row in rows] == list(range(1, 10))
+    assert (rows[0]["search_text"], rows[0]["screen_width"], rows[0]["app_version"]) == ("5930", 411, "412")
+    assert rows[1]["page_code"] == "405"
+    assert [row["event_name"] for row in rows[2:4]] == ["7", "unnamed"]
+    assert [row["step_position"] for row in rows[4:6]] == [3, None]
+    assert rows[6]["checkbox_checked"] is True
+    assert {row["customer_id"] for row in rows} == {None}
+    eventually(lambda: world.account().created == 9)
+    assert (world.account().arrived, world.account().dropped) == (9, {})
+
+
+def test_whatever_a_browser_hands_to_a_listener_is_told_and_nothing_is_thrown(world: World) -> None:
+    world.site.add("/", "<body><button id=b>매수<!-- x --></button>", world.script(pages="false", exits="false"))
+    page = world.open(world.visitor())
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.evaluate(
+        """async () => {
+          const text = document.querySelector('#b').firstChild;
+          for (const type of ['error', 'click', 'change', 'unhandledrejection', 'popstate', 'hashchange', 'online', 'pageshow'])
+            for (const target of [window, document, document.body, text])
+              target.dispatchEvent(new CustomEvent(type, {bubbles: true, composed: true}));
+          const given = new AbortController(); given.abort(null);
+          await fetch('/404/x', {signal: given.signal}).catch(() => {});
+          setTimeout(() => { throw '주문 실패 900101-1234567' });
+          Promise.reject('결제 실패 900101-1234567'); Promise.reject(null); Promise.reject(Symbol('s')); Promise.reject({});
+          sillok.error('조회 실패 900101-1234567');
+        }"""
+    )
+    eventually(lambda: len(world.road.events) >= 6 and page.evaluate("true"))
+    found = {event["error_message"].partition(" (")[0] for event in world.road.events if event["event_type"] == "error"}
+    assert {"주문 실패 [rrn]", "결제 실패 [rrn]", "조회 실패 [rrn]", "null", "Symbol(s)"} <= found
+    assert "1234567" not in json.dumps(world.road.bodies)
+    assert not [error for error in errors if "TypeError" in error], errors
+    assert not [event for event in world.road.events if event["event_type"] == "error" and event.get("props")]
+
+
 def test_a_page_s_prototypes_change_nothing(world: World) -> None:
     world.site.add("/", f"<body><button id=b>매수</button>{OLD_LIBRARY}", world.script(exits="false"), "홈")
     page = world.open(world.visitor())

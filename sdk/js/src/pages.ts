@@ -15,7 +15,7 @@ const CAMPAIGN = RegExp(`^(${TOUCH})$`, "i");
  */
 export const shownAt = (url: string): string =>
   url
-    .replace(/[?&;]([^=&;#?]*)=([^&;#]*)/g, (_, name, value) => (value && !CAMPAIGN.test(name) ? `&${name}=${value}` : ""))
+    .replace(/[?&;#]([^=&;#?]*)=([^&;#]*)/g, (_, name, value) => (value && !CAMPAIGN.test(name) ? `&${name}=${value}` : ""))
     .replace(/#!?\/?$/, "");
 
 export const pages = (): void => {

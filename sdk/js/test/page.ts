@@ -43,6 +43,9 @@ export const load = async (options: object = {}) => {
   return sillok;
 };
 
+// Machines may be slow, and none of these tests waits for a time.
+vi.setConfig({ testTimeout: 120_000 });
+
 beforeEach(() => {
   vi.useFakeTimers({ now: Date.UTC(2026, 10, 27) });
   localStorage.clear();
