@@ -37,7 +37,7 @@ describe("a campaign", () => {
     history.replaceState(null, "", address);
     const sillok = await import("../src/index");
     sillok.init({ url: "https://c.example/", key: "k", use: [sillok.campaigns] });
-    sillok.track("a");
+    sillok.click();
     const [key] = Object.keys(localStorage).filter((name) => name.includes(":q:"));
     expect(JSON.parse(localStorage.getItem(key!)!).props?.last_touch).toBe(told);
   });
