@@ -1,9 +1,8 @@
-"""One installation and one Chromium a run; a key, a source, a site and a road of its own for every test."""
+"""One installation and one browser of each kind a run; a key, a source, a site and a road of its own for every test."""
 
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import time
 from collections import Counter
@@ -20,19 +19,27 @@ from commands.settings import DataSettings, Settings
 from commands.up import Installation
 from processor.clients import read_clients
 from storage.postgres import connect
+from tests.browser.engines import (
+    ANSWER_S,
+    ENGINES,
+    Chromium,
+    Engine,
+    Firefox,
+    Gone,
+    Tab,
+    Visitor,
+    WebKit,
+    chromium,
+    missing,
+)
 from tests.browser.faulty import Road, Site
 from tests.conftest import free_port, without_fsync
 
-_KEYS: Final = 60
-_PATIENCE_S: Final = 40.0
-_TEST_S: Final = 150
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+_KEYS: Final = 250
+_PATIENCE_S: Final = 120.0
+_TEST_S: Final = 420
+READY: Final = "window.sillok && sillok.sessionId && sillok.push != Array.prototype.push"
 _numbers = itertools.count()
-
-
-def chromium() -> str | None:
-    """Return where Chromium is."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 @pytest.fixture(scope="package")
@@ -41,9 +48,34 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox"],
+            # As people have it.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield started
         started.close()
+
+
+@pytest.fixture(scope="package", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if lacks := missing(request.param):
+        pytest.skip(f"not on this machine: {lacks}")
+    started: Engine
+    if request.param == "chromium":
+        started = Chromium(request.getfixturevalue("browser"))
+    else:
+        started = {"webkit": WebKit, "firefox": Firefox}[request.param](tmp_path_factory.mktemp(request.param))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def visitor(engine: Engine) -> Iterator[Visitor]:
+    came = engine.visitor()
+    yield came
+    came.close()
 
 
 @pytest.fixture(scope="package")
@@ -69,15 +101,13 @@ class Account(NamedTuple):
     dropped: dict[str, int]
 
 
-class World:
+class Ground:
     """A site, a road to the collector and what became of its events."""
 
-    def __init__(self, browser: Browser, installation: Installation, connection: psycopg.Connection) -> None:
+    def __init__(self, installation: Installation, connection: psycopg.Connection) -> None:
         number = next(_numbers)
         self.key, self.source = f"k{number}", f"s{number}"
-        self._browser = browser
         self._connection = connection
-        self._contexts: list[BrowserContext] = []
         self.collector = f"http://127.0.0.1:{installation.settings.serve.port}"
         self.site = Site()
         self.road = Road(installation.settings.serve.port)
@@ -87,19 +117,6 @@ class World:
         given = {"key": self.key, "url": self.road.url, "flush_ms": 200, **options}
         data = " ".join(f'data-{name.replace("_", "-")}="{str(value).lower()}"' for name, value in given.items())
         return f'<script async src="{self.collector}/sillok.js" {data}></script>'
-
-    def visitor(self, **options: Any) -> BrowserContext:
-        """Return a browser's profile of its own."""
-        context = self._browser.new_context(**options)
-        self._contexts.append(context)
-        return context
-
-    def open(self, context: BrowserContext, path: str = "/") -> Page:
-        """Open a page and wait until the SDK is there."""
-        page = context.new_page()
-        page.goto(self.site.url + path)
-        ready(page)
-        return page
 
     def rows(self, columns: str = "*", more: str = "") -> list[dict[str, Any]]:
         """Return the cleaned events of this world, instance by instance, in the order they were made."""
@@ -127,10 +144,44 @@ class World:
         self._connection.execute(statement, parameters)
 
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
         self.site.close()
         self.road.close()
+
+
+class World(Ground):
+    """The same, with a Chromium that visits it."""
+
+    def __init__(self, browser: Browser, installation: Installation, connection: psycopg.Connection) -> None:
+        super().__init__(installation, connection)
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+
+    def visitor(self, **options: Any) -> BrowserContext:
+        """Return a browser's profile of its own."""
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(ANSWER_S * 1_000)
+        self._contexts.append(context)
+        return context
+
+    def open(self, context: BrowserContext, path: str = "/") -> Page:
+        """Open a page and wait until the SDK is there."""
+        page = context.new_page()
+        page.goto(self.site.url + path)
+        ready(page)
+        return page
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+        super().close()
+
+
+@pytest.fixture
+def ground(installation: Installation) -> Iterator[Ground]:
+    with _bounded(), connect(installation.dsn) as connection:
+        made = Ground(installation, connection)
+        yield made
+        made.close()
 
 
 @pytest.fixture
@@ -159,7 +210,25 @@ def _bounded() -> Iterator[None]:
 
 def ready(page: Page) -> None:
     """Wait until the SDK is there and has taken the calls that were made before."""
-    page.wait_for_function("window.sillok && sillok.sessionId && sillok.push != Array.prototype.push")
+    page.wait_for_function(READY)
+
+
+def visit(tab: Tab, url: str) -> None:
+    """Open a page and wait until the SDK is there."""
+    tab.go(url)
+    until(tab, READY)
+
+
+def until(tab: Tab, claim: str) -> None:
+    """Wait until an expression is true in a tab, on whatever page it is then."""
+
+    def is_true() -> bool:
+        try:
+            return bool(tab.ask(f"!!({claim})"))
+        except Gone:
+            return False
+
+    eventually(is_true, lambda: f"not in time: {claim}")
 
 
 def eventually(claim: Callable[[], object], what: Callable[[], str] = lambda: "it did not come true in time") -> None:

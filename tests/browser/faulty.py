@@ -1,8 +1,10 @@
 """What stands between a page and the collector, and can be told to fail like a network, a proxy or a server."""
 
+import contextlib
 import gzip
 import http.client
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,8 +86,17 @@ class Road:
                 self.end_headers()
                 self.wfile.write(body)
 
+        self._handler = Handler
         self._server = serve(Handler)
         self.url: Final = f"http://{HOST}:{self._server.server_address[1]}"
+
+    def unplug(self) -> None:
+        """Listen no more, and cut what is connected."""
+        self.close()
+
+    def plug(self) -> None:
+        """Listen again, where it was."""
+        self._server = serve(self._handler, self._server.server_address[1])
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -93,8 +104,7 @@ class Road:
         return [event for body in self.bodies for event in body["events"]]
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.end()
 
 
 class Site:
@@ -130,13 +140,40 @@ class Site:
         return self.url + path
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.end()
 
 
-def serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    """Serve on a free port, from a thread of its own."""
-    server = ThreadingHTTPServer((HOST, 0), handler)
-    server.daemon_threads = True
+class Server(ThreadingHTTPServer):
+    """One whose connections end with it."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__((HOST, port), handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of who went in the middle of a sentence."""
+
+    def end(self) -> None:
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def serve(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Server:
+    """Serve on this port, or a free one, from a thread of its own."""
+    server = Server(port, handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server

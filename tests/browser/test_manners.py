@@ -51,7 +51,7 @@ def test_blocked_storage(world: World, leaves: bool) -> None:
     page = world.open(context)
     world.road.fault = 503
     page.evaluate("for (let i = 0; i < 20; i++) sillok.track('a')")
-    page.wait_for_timeout(500)
+    eventually(lambda: world.road.posts)
     world.road.fault = ""
     if leaves:
         # In trouble nothing is sent as a page goes, and what is only in its memory goes with it: the books say so.

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.browser.conftest import World, eventually, ready
-from tests.browser.test_faults import QUIET, track
+from tests.browser.test_delivery import QUIET, track
 
 _PAGE: Final = Path("docs/browser-sdk/webview-android.md")
 _APP: Final = Path(__file__).with_name("android.kt")
@@ -173,7 +173,7 @@ def test_a_page_in_the_ios_app_keeps_what_the_app_does_not_take(world: World) ->
     world.site.add("/", "<body>", world.script(**QUIET))
     page = world.open(context)
     page.evaluate(track(7))
-    page.wait_for_timeout(1_000)
+    page.wait_for_function("localStorage['sillok:w']")
     assert page.evaluate("Object.keys(localStorage).filter((key) => key.includes(':q:')).length") == 7
     is_taken = True
     page.evaluate("localStorage.removeItem('sillok:w')")

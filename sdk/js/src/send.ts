@@ -31,6 +31,8 @@ const ROOM = 6e4;
 const SMALL = 1e3;
 const ENVELOPE_BYTES = 2e3;
 const TIMEOUT_MS = 3e4;
+// Then two tabs may send at once: what goes twice is told by its ids.
+const LOCK_MS = 1e4;
 const REFUSED_MS = 3e5;
 const KNOWN = 9;
 const BACKOFF_MAX_MS = 6e4;
@@ -110,10 +112,11 @@ export const drain = (): Promise<boolean> => {
   clearTimeout(timer);
   const work = (): Promise<boolean> => sendAll().catch(() => false);
   const locks = quietly(() => navigator.locks);
-  // One tab sends at a time. The lock goes with its holder, whatever that dies of; there is none in sandboxed
-  // frames, and none without TLS.
+  // One tab sends at a time. The lock goes with its holder, whatever that dies of, but for a page of Firefox that goes
+  // in the moment it gets it; there is none in sandboxed frames, and none without TLS.
+  const patience = { signal: AbortSignal.timeout?.(LOCK_MS)! };
   return (running ??= (
-    (locks?.request(named("send"), work) as unknown as Promise<boolean> | undefined)?.catch(work) ?? work()
+    (locks?.request(named("send"), patience, work) as unknown as Promise<boolean> | undefined)?.catch(work) ?? work()
   ).finally(() => (running = undefined)));
 };
 

@@ -30,12 +30,16 @@ export const made = (): Record<string, any>[] =>
 const gone = new Set<string>();
 let client = "";
 
-export const load = async (options: object = {}) => {
-  vi.resetModules();
-  // What copies of the SDK leave on a page goes with the page.
+/** What copies of the SDK leave on a page goes with the page. */
+export const forgetCopies = (): void => {
   for (const mark of Object.getOwnPropertySymbols(window)) {
     if (Symbol.keyFor(mark)?.startsWith("sillok")) delete (window as any)[mark];
   }
+};
+
+export const load = async (options: object = {}) => {
+  vi.resetModules();
+  forgetCopies();
   const sillok = await import("../src/index");
   gone.add(client);
   ({ client } = await import("../src/client"));
