@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from contract.calendar import SEOUL
 from contract.errors import SchemaTooNew, SillokError
-from processor.books import ahead
 from processor.checks import run_checks
+from processor.watermark import ahead
 from storage.migrate import pending
 from storage.postgres import read_sql
 

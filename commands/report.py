@@ -7,9 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.calendar import SEOUL
-from processor.books import Books, waiting_for
+from processor.books import Books
 from processor.clients import ClientAccount
 from processor.equations import CLOSED, Difference
+from processor.watermark import waiting_for
 
 _DIFFERENCES_SHOWN = 20
 # What one column of a table adds up.
@@ -168,7 +169,7 @@ def _print_differences(differences: list[Difference], console: Console) -> None:
 
 def _print_verdict(books: Books, console: Console) -> None:
     if not books.final and (books.waiting or books.finished_until is None):
-        console.print(f"The watermark waits: {escape(waiting_for(books))}", highlight=False)
+        console.print(f"The watermark waits: {escape(waiting_for(books.waiting, books.read_at))}", highlight=False)
     failed = sum(not row.holds for row in books.outside)
     if not books.balanced:
         console.print("[bold red]The books do NOT balance.[/]")

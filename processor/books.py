@@ -13,9 +13,7 @@ its end; until then it is shown as open.
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
-import msgspec
 import psycopg
 from msgspec import Struct
 
@@ -39,7 +37,6 @@ from processor.closes import (
 from processor.equations import (
     IDENTITIES,
     LEDGERS,
-    LOST_GROUPS,
     NAMES,
     Accounts,
     Difference,
@@ -49,47 +46,13 @@ from processor.equations import (
     find_differences,
 )
 from processor.outside import Outside
+from processor.watermark import STALLED_AFTER, Slot, Watermark, known_until, read_watermark, waiting_for
+from processor.written_off import WrittenOff, read_written_off, with_names
 from storage.postgres import read_sql
 
-__all__ = ["IDENTITIES", "Books", "ClientAccount", "Close", "Difference", "Slot", "close_day", "read_books"]
+__all__ = ["IDENTITIES", "Books", "ClientAccount", "Close", "Difference", "close_day", "read_books"]
 
 _MINUTE: Final = timedelta(minutes=1)
-STALLED_AFTER: Final = timedelta(minutes=5)
-
-
-class Slot(Struct, frozen=True):
-    """How far one writer's segments are loaded and processed."""
-
-    spool_id: UUID
-    slot: int
-    last_segment: int
-    """The highest number a loader has seen on the disk."""
-    finished_segment: int
-    """The last one up to which everything is loaded and processed."""
-    until: datetime | None
-    is_closed: bool
-    waits_for: str
-    """For what its watermark waits: `nothing`, `loader`, `processor`, a `gap`: the next number is missing, or its
-    `clock`: what it received last has not come yet by the database's."""
-    stamped_until: datetime | None = None
-    """Up to when it has received something, by its collector's clock; `until` is what the books believe of it."""
-
-    def __str__(self) -> str:
-        return f"{str(self.spool_id)[:8]}.{self.slot}.{self.finished_segment + 1}"
-
-
-class WrittenOff(Struct, frozen=True):
-    """What an operator wrote off as damaged, by name: nobody knows how many events it held."""
-
-    minute: datetime
-    segment: str
-    kind: str
-    """`groups` of a segment, or the whole `segment`."""
-    count: int
-    """How many groups or segments."""
-    at: datetime
-    operator: str
-    reason: str
 
 
 class Books(Struct, kw_only=True):
@@ -136,7 +99,7 @@ class Books(Struct, kw_only=True):
     def waiting(self) -> list[Slot]:
         """The slots that the watermark waits for: on a range that goes on, only those that stand still."""
         moment = self.range_until if self.range_until <= self.read_at else self.read_at - STALLED_AFTER
-        return [slot for slot in self.slots if _holds(slot, moment)]
+        return [slot for slot in self.slots if slot.holds_up(moment)]
 
 
 def read_books(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> Books:
@@ -159,52 +122,17 @@ def close_day(connection: psycopg.Connection, day: date) -> list[Close]:
         if books.read_at < end:
             raise BooksStayOpen(f"{day} is not over yet")
         if not books.final:
-            raise BooksStayOpen(f"{day} is not final: {waiting_for(books)}")
+            raise BooksStayOpen(f"{day} is not final: {waiting_for(books.waiting, books.read_at)}")
         if not books.balanced:
             raise BooksStayOpen(f"the books of {day} do not balance: look at `sillok reconcile --day {day}` first")
-        known_until = max(end, _known_until(books.slots, books.finished_until) or end)
+        received_until = max(end, known_until(books.slots, books.finished_until) or end)
         written: list[Close] = []
         if not any(close.kind == "received_day" for close in books.closes):
             figures = received_figures(connection, day, by_type(accounts, lambda _: True))
-            written.append(write_close(connection, "received_day", day, 0, known_until, figures))
+            written.append(write_close(connection, "received_day", day, 0, received_until, figures))
         for event_day in _event_days(connection, day):
-            written += _close_event_day(connection, event_day, known_until)
+            written += _close_event_day(connection, event_day, received_until)
     return written
-
-
-def waiting_for(books: Books) -> str:
-    """Say in a sentence what the watermark waits for."""
-    waits = {
-        "gap": "segment {0} was never loaded, later ones were: find its file, or `sillok spool write-off {0}`",
-        "loader": "segment {} is not loaded yet: is `sillok load` running, and the collector of this slot?",
-        "processor": "segment {} is loaded and not cleaned: is `sillok process` running?",
-    }
-    said = [
-        ahead(slot.spool_id, slot.slot, slot.stamped_until, books.read_at)
-        if slot.waits_for == "clock" and slot.stamped_until
-        else waits[slot.waits_for].format(slot)
-        for slot in books.waiting
-    ]
-    return "; ".join(said) or "no slot has finished anything"
-
-
-def ahead(spool_id: UUID, slot: int, until: datetime, now: datetime) -> str:
-    """Say in a sentence whose clock is ahead of the database's `now`, or was, and what that holds up."""
-    name = f"slot {slot} of spool {str(spool_id)[:8]}"
-    if until <= now:
-        return f"the clock of {name} was ahead of the database's, and nothing came since: is its collector running?"
-    hours, rest_s = divmod(round((until - now).total_seconds()), 3600)
-    by = f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {rest_s // 60} min {rest_s % 60} s"  # noqa: PLR2004
-    return (
-        f"{name} has receipts up to {until.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} KST, {by} ahead of the database's "
-        "clock: set its collector's clock right (NTP); until then nothing after it is final"
-    )
-
-
-def _holds(slot: Slot, moment: datetime) -> bool:
-    if slot.waits_for == "clock":
-        return True
-    return slot.waits_for != "nothing" and (slot.until is None or slot.until < moment)
 
 
 def _close_event_day(connection: psycopg.Connection, day: date, received_until: datetime) -> list[Close]:
@@ -231,90 +159,73 @@ def _event_days(connection: psycopg.Connection, day: date) -> list[date]:
 
 
 def _read(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> tuple[Books, Accounts]:
-    parameters = {"from": range_from, "until": range_until}
-    accounts: Accounts = {}
-    for name in ("books.sql", "changed.sql"):
-        for row in connection.execute(read_sql("processor.sql", name), parameters):
-            minute, source, event_type, account, events, hash_sum = row
-            accounts.setdefault((minute, source, event_type), {})[account] = (events, int(hash_sum))
-    finished_until, all_final, read_at = connection.execute(
-        "select finished_until, all_final, now() from ops.watermark"
-    ).fetchone() or (None, False, range_until)
-    slots = [Slot(*row) for row in connection.execute(read_sql("processor.sql", "slots.sql"))]
-
-    def is_final(moment: datetime) -> bool:
-        return bool(all_final) or (finished_until is not None and moment <= finished_until)
-
+    accounts = _accounts(connection, range_from, range_until)
+    watermark = read_watermark(connection, range_until)
     days = _whole_days(range_from, range_until)
     closes = [found for kind in ("received_day", "event_day") for found in _closes(connection, kind, days)]
     closed = [close.day for close, _ in closes if close.kind == "received_day"]
     raw_gone = _raw_gone(connection, range_from, range_until, closed)
     differences = [
-        *find_differences(
-            accounts,
-            lambda minute: is_final(minute + _MINUTE),
-            lambda minute: minute.astimezone(SEOUL).date() not in raw_gone,
-        ),
-        *(
-            Difference(LEDGERS, minute, "", "", (a, int(a_sum)), (b, int(b_sum)), is_final(minute + _MINUTE), what)
-            for minute, what, a, a_sum, b, b_sum in connection.execute(
-                read_sql("processor.sql", "ledgers.sql"), parameters
-            )
-        ),
+        *_in_the_range(connection, range_from, range_until, accounts, watermark, raw_gone),
         *_against_closes(connection, accounts, closes, raw_gone),
     ]
-    if any(difference.identity == LOST_GROUPS for difference in differences):
-        differences = _by_name(connection, parameters, differences)
     failed = {difference.identity for difference in differences}
-    final = is_final(range_until)
-    due = min(range_until, read_at) - STALLED_AFTER
+    final = watermark.is_past(range_until)
+    due = min(range_until, watermark.read_at) - STALLED_AFTER
     books = Books(
         range_from=range_from,
         range_until=range_until,
-        read_at=read_at,
-        finished_until=finished_until,
+        read_at=watermark.read_at,
+        finished_until=watermark.finished_until,
         final=final,
         stalled=not final
-        and any(slot.waits_for == "clock" or (range_from < due and _holds(slot, due)) for slot in slots),
+        and any(slot.waits_for == "clock" or (range_from < due and slot.holds_up(due)) for slot in watermark.slots),
         balanced=not differences,
         totals=by_source(accounts),
         minutes=list(by_minute(accounts)),
         identities={name: name not in failed for name in NAMES},
         differences=differences,
-        slots=slots,
+        slots=watermark.slots,
         closes=[close for close, _ in closes],
-        restatements=_restated(connection, closes, slots, finished_until),
+        restatements=_restated(connection, closes, known_until(watermark.slots, watermark.finished_until)),
         raw_gone=raw_gone,
         clients=read_clients(connection, range_from, range_until),
-        written_off=[
-            WrittenOff(*row) for row in connection.execute(read_sql("processor.sql", "written_off.sql"), parameters)
-        ],
+        written_off=read_written_off(connection, range_from, range_until),
     )
     return books, accounts
 
 
-def _by_name(
-    connection: psycopg.Connection, parameters: dict[str, datetime], differences: list[Difference]
+def _accounts(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> Accounts:
+    accounts: Accounts = {}
+    for name in ("books.sql", "changed.sql"):
+        for row in connection.execute(read_sql("processor.sql", name), {"from": range_from, "until": range_until}):
+            minute, source, event_type, account, events, hash_sum = row
+            accounts.setdefault((minute, source, event_type), {})[account] = (events, int(hash_sum))
+    return accounts
+
+
+def _in_the_range(
+    connection: psycopg.Connection,
+    range_from: datetime,
+    range_until: datetime,
+    accounts: Accounts,
+    watermark: Watermark,
+    raw_gone: list[date],
 ) -> list[Difference]:
-    """Say of lost groups in which segments they were: by that name they are written off."""
-    names: dict[datetime | None, list[str]] = {}
-    for spool_id, slot, segment, _, _, minute in connection.execute(
-        read_sql("processor.sql", "find_losses.sql"), parameters
-    ):
-        names.setdefault(minute, []).append(f"{str(spool_id)[:8]}.{slot}.{segment}")
-    return [
-        msgspec.structs.replace(d, detail=f"segment {', '.join(names[d.minute])}")
-        if d.identity == LOST_GROUPS and d.minute in names
-        else d
-        for d in differences
+    """Return what does not hold in the range's own counts."""
+
+    def is_final(minute: datetime) -> bool:
+        return watermark.is_past(minute + _MINUTE)
+
+    ledgers = connection.execute(read_sql("processor.sql", "ledgers.sql"), {"from": range_from, "until": range_until})
+    differences = [
+        *find_differences(accounts, is_final, lambda minute: minute.astimezone(SEOUL).date() not in raw_gone),
+        *(
+            Difference(LEDGERS, minute, "", "", (a, int(a_sum)), (b, int(b_sum)), is_final(minute), what)
+            for minute, what, a, a_sum, b, b_sum in ledgers
+        ),
     ]
-
-
-def _known_until(slots: list[Slot], finished_until: datetime | None) -> datetime | None:
-    """Return the moment before which everything received is processed: of closed slots, that of the last event too."""
-    if finished_until is None or not all(slot.is_closed for slot in slots):
-        return finished_until
-    return finished_until + timedelta(microseconds=1)
+    return with_names(connection, range_from, range_until, differences)
 
 
 def _whole_days(range_from: datetime, range_until: datetime) -> list[date]:
@@ -361,10 +272,7 @@ def _against_closes(
 
 
 def _restated(
-    connection: psycopg.Connection,
-    closes: list[tuple[Close, Figures]],
-    slots: list[Slot],
-    finished_until: datetime | None,
+    connection: psycopg.Connection, closes: list[tuple[Close, Figures]], received_until: datetime | None
 ) -> list[Restatement]:
     """Return every restatement of these event days, and what the next close will restate."""
     found: list[Restatement] = []
@@ -376,6 +284,6 @@ def _restated(
                 found += restatements(close.day, close.revision, close.closed_at, last[close.day], figures)
             last[close.day], counted[close.day] = figures, close.received_until
     for day, figures in last.items():
-        until = max(counted[day], _known_until(slots, finished_until) or counted[day])
+        until = max(counted[day], received_until or counted[day])
         found += restatements(day, 0, None, figures, event_figures(connection, day, until))
     return found

@@ -6,7 +6,8 @@ import pytest
 
 from contract.columns import MEANINGS
 from contract.event import EVENT_FIELDS, EVENT_TYPES, Batch, Context
-from contract.generate import COMMENTS, MIGRATIONS, ROOT, files, read_tables
+from contract.generate import ROOT, files
+from contract.tables import COMMENTS, MIGRATIONS, read_tables
 from storage.rows import COLUMNS
 
 SCHEMA = json.loads((ROOT / "contract" / "event.schema.json").read_text(encoding="utf-8"))

@@ -10,11 +10,13 @@ from commands.pages.books import render_page
 from commands.pages.books_texts import MEANINGS, T
 from commands.pages.picture import Bar, Loss, Stage, flow, timeline
 from contract.calendar import SEOUL
-from processor.books import Books, Slot, WrittenOff
+from processor.books import Books
 from processor.clients import ClientAccount
 from processor.closes import Close, Restatement
 from processor.equations import CLOSED, NAMES, Difference
 from processor.outside import Outside
+from processor.watermark import Slot
+from processor.written_off import WrittenOff
 from tests.pages import assert_in_both_languages, assert_stands_alone, parsed, tree_of, words
 
 START = datetime(2026, 11, 22, tzinfo=SEOUL)

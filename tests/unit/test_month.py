@@ -6,8 +6,10 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from contract.calendar import SEOUL
-from loadtest.month import OPENING, ORDER, visits_of
+from loadtest.month import visits_of
+from loadtest.people import OPENING
 from loadtest.visitors import Visit
+from loadtest.walk import ORDER
 
 MONDAY = date(2026, 11, 2)
 
