@@ -101,7 +101,7 @@ def examine(
             ("spool", lambda: _spool(settings.spool_folder())),
         ]
     if opens and collects:
-        checks += [("write keys", lambda: _keys(settings)), ("account numbers", lambda: _accounts(settings))]
+        checks.append(("write keys", lambda: _keys(settings)))
     if collects:
         checks.append(("collector", lambda: _collector(settings)))
     if on != "collector":
@@ -237,15 +237,6 @@ def _keys(settings: Settings) -> Finding:
     if settings.serve.keys or states["active"] or states["retiring"]:
         return Finding("write keys", result)
     return Finding("write keys", result, "nobody can send: make a key with `sillok keys make`")
-
-
-def _accounts(settings: Settings) -> Finding:
-    """Say what is masked of accounts; not red: a firm may number as the banks do, which nobody else can know."""
-    patterns = len(settings.serve.account_patterns)
-    if patterns:
-        return Finding("account numbers", f"the large banks' forms and {patterns} of the firm's own are masked")
-    own = "the firm's own, if they are shaped otherwise, are stored: name them in [serve] account_patterns"
-    return Finding("account numbers", f"the large banks' forms are masked; {own}")
 
 
 def _rule_files(settings: Settings, connection: psycopg.Connection | None) -> Iterator[Finding]:

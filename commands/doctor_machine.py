@@ -185,12 +185,12 @@ def _key_log(settings: Settings) -> Finding:
 
 
 def _accounts(settings: Settings) -> Finding:
-    """Say whether the firm's own numbers have a pattern; a site may have none on purpose, so it is a note."""
+    """Say what is masked of accounts; not red: a firm may number as the banks do, which nobody else can know."""
     patterns = len(settings.serve.account_patterns)
     if patterns:
-        return Finding("account numbers", f"masked by {patterns} of the firm's own patterns")
-    result = "no pattern of the firm's own in [serve] account_patterns: its numbers are masked in common forms alone"
-    return Finding("account numbers", result)
+        return Finding("account numbers", f"the large banks' forms and {patterns} of the firm's own are masked")
+    own = "the firm's own, if they are shaped otherwise, are stored: name them in [serve] account_patterns"
+    return Finding("account numbers", f"the large banks' forms are masked; {own}")
 
 
 def _pulled(spool: RemoteSpool) -> Finding:

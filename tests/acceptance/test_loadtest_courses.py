@@ -176,14 +176,14 @@ def test_a_row_of_its_source_that_is_gone_is_found_by_the_books(installation: In
     report_of(sillok(installation, tmp_path, "--rate", "100", "--seconds", "1", "--json"))
     with connect(installation.dsn) as connection:
         connection.execute(
-            "create table saved as select * from clean.events where source = 'qa' order by received_at desc limit 1"
+            "create table ops.saved as select * from clean.events where source = 'qa' order by received_at desc limit 1"
         )
-        connection.execute("delete from clean.events where event_id = (select event_id from saved)")
+        connection.execute("delete from clean.events where event_id = (select event_id from ops.saved)")
         try:
             status, said, errors = finished(sillok(installation, tmp_path, "--rate", "100", "--seconds", "1", "--json"))
         finally:
-            connection.execute("insert into clean.events select * from saved")
-            connection.execute("drop table saved")
+            connection.execute("insert into clean.events select * from ops.saved")
+            connection.execute("drop table ops.saved")
     assert status == 1, said + errors
     report = json.loads(said)
     assert [check["name"] for check in report["verdict"]["checks"] if not check["holds"]] == ["the books balance"]

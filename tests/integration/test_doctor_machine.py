@@ -165,7 +165,7 @@ def test_a_site_without_account_patterns_is_told_so(tmp_path: Path) -> None:
     without = found(tmp_path)["account numbers"]
     assert ("[serve] account_patterns" in without.result, without.advice) == (True, "")
     told = found(tmp_path, "[serve]\naccount_patterns = ['\\d{3}-\\d{2}-\\d{6}']\n")["account numbers"]
-    assert told == Finding("account numbers", "masked by 1 of the firm's own patterns")
+    assert told == Finding("account numbers", "the large banks' forms and 1 of the firm's own are masked")
 
 
 def test_a_changed_key_log_is_said(tmp_path: Path) -> None:

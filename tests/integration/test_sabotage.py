@@ -156,7 +156,7 @@ def test_sabotage_is_found_where_it_was_done(day, reconcile, sabotage, expected)
     assert status == 1
     for identity, minute, source, event_type in expected:
         cell = f"{source} {event_type}".strip()
-        assert f"difference {minute.astimezone(KST):%Y-%m-%d %H:%M} {cell or '(no source)'}: {identity}" in printed
+        assert f"difference {minute.astimezone(KST):%Y-%m-%d %H:%M} KST {cell or '(no source)'}: {identity}" in printed
     # The trace still finds the event in its segment, and says which of its rows is gone.
     arrivals = trace(day.operator, day.spool_folder, A.event_id)
     assert any(arrival.place is not None and arrival.source == "web" for arrival in arrivals)
