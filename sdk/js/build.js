@@ -16,7 +16,7 @@ const SERVED = join(here, "../../collector_server/static/sillok.js");
 const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
 
 // 5,120 is wanted.
-const SCRIPT_BYTES_MAX = 10280;
+const SCRIPT_BYTES_MAX = 10540;
 const CORE_BYTES_MAX = 4900;
 const CORE = 'import { init, track } from "./src/index.ts"; init({ url: "https://c.example", key: "k" }); track("a");';
 
