@@ -267,7 +267,7 @@ class Collector:
 
 def _stored_user_agent(masker: Masker, header: str) -> str:
     """Return what a text column may hold: well-formed, without personal data, and then cut: half a number is one."""
-    return masker.text(_well_formed(header))[:_USER_AGENT_CHARS_MAX]
+    return masker.cut(masker.text(_well_formed(header)), _USER_AGENT_CHARS_MAX)
 
 
 def _flagged_user_agent(masker: Masker, header: str) -> tuple[str, bool]:

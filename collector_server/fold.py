@@ -98,6 +98,9 @@ _MARKS: Final = char_class(char for char, plain in UNSEEN.items() if not plain)
 # Elsewhere they stay: a stack trace has its lines, and a family's picture its joiners.
 _WITHIN_A_NUMBER: Final = re.compile(rf"(?<=[0-9().+\-])[ {_NOTHING[1:]}+(?=[0-9().+\-])|(?<=[0-9]){_MARKS}+")
 _BESIDE_AN_AT: Final = re.compile(rf"{_NOTHING}+(?=@)|(?<=@){_NOTHING}+")
+# Where an address may be broken over two lines.
+_ZERO_WIDTH: Final = char_class(char for char in UNSEEN if unicodedata.category(char) == "Cf")
+_WITHIN_AN_ADDRESS: Final = re.compile(rf"(?<=[A-Za-z.@\-]){_ZERO_WIDTH}+(?=[A-Za-z0-9.@\-])")
 
 
 def fold(text: str) -> str:
@@ -114,7 +117,7 @@ def fold(text: str) -> str:
     if "@" in text:
         text = text.translate(_LETTERS)
         if is_strange:
-            text = _BESIDE_AN_AT.sub("", text)
+            text = _WITHIN_AN_ADDRESS.sub("", _BESIDE_AN_AT.sub("", text))
     return _WITHIN_A_NUMBER.sub(lambda found: found.group().translate(_UNSEEN), text) if is_strange else text
 
 

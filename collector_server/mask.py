@@ -8,7 +8,7 @@ which something is masked is returned folded; every other text is returned as it
 `contract/personal.json` is the table that this and the browser SDK are held to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import re2
@@ -23,6 +23,8 @@ from collector_server.urls import masked_url, without_query_values
 _TELLING: Final = any_of((*SIGNS, *"0123456789@%"))
 # Larger ones are no number of a person, and writing them out is work.
 _DIGITS_MAX: Final = 1e20
+# A mask may be longer than what it stands for by a character or two.
+_CUTS_MAX: Final = 4
 
 
 class Masker:
@@ -53,6 +55,14 @@ class Masker:
     def url(self, url: str) -> str:
         """Return the URL with personal data replaced, also what only shows once its pieces are decoded."""
         return masked_url(url, self.text)
+
+    def cut(self, text: str, limit: int, mask: Callable[[str], str] | None = None) -> str:
+        """Return a masked text cut to its column; what is left of a longer number may be another: masked again."""
+        for _ in range(_CUTS_MAX):
+            if len(text) <= limit:
+                return text
+            text = (mask or self.text)(text[:limit])
+        return text[:limit]
 
     def value(self, value: Any) -> Any:
         """Mask a JSON value, keys and all."""

@@ -63,7 +63,7 @@ ACCOUNT_START: Final = rf"[0-9]{{3}}{_DASH}[0-9]{{4}}{_DASH}[0-9]{{4}}{_DASH}[0-
 # only they have so many hexadecimal digits in one run, and a letter among them. What is glued to a UUID is no part.
 _HEX: Final = "[0-9a-fA-F]"
 UUID: Final = rf"(?<!{_HEX}){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!{_HEX})"
-_HASH: Final = rf"(?<![0-9a-zA-Z])(?<!{_HEX}{{4}}-)(?=[0-9]*[a-fA-F]){_HEX}{{16,}}(?![0-9a-zA-Z])"
+_HASH: Final = rf"(?:(?<![0-9a-zA-Z])|(?<=\b0[xX]))(?<!{_HEX}{{4}}-)(?=[0-9]*[a-fA-F]){_HEX}{{16,}}(?![0-9a-zA-Z])"
 # What is still encoded is a letter or a sign, and its last digit is none of the number behind it.
 _ESCAPE: Final = rf"%{_HEX}{{2}}"
 _NO_NUMBER: Final = re.compile(f"({UUID}|{_HASH}|{_ESCAPE})")

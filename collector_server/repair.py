@@ -196,7 +196,7 @@ class Repairer:
             if key == "page_url":
                 # Nobody reads it from behind the cut.
                 lifted.update(campaign_of(text))
-            text = text[:limit]
+            text = self._masker.cut(text, limit, self._masker.url if key in URL_FIELDS else None)
         return text
 
     def _keepable(self, raw: bytes, decoded: Any) -> str:

@@ -13,11 +13,11 @@ import unicodedata
 from typing import Final
 
 # What is printed for "no value" by: JavaScript (undefined, null, NaN, [object Object]), Python (None), Ruby, Go, Swift
-# and Objective-C (nil, `<nil>`, (null)), databases and spreadsheets (n/a), Google Analytics ((not set)); and what sites
-# call a visitor they do not know.
+# and Objective-C (nil, `<nil>`, (null)), databases and spreadsheets (n/a), Google Analytics ((not set)); `user &&
+# user.id` of nobody (false); and what sites and frameworks (Spring, Django) call a visitor they do not know.
 WORDS_OF_NOBODY: Final = frozenset(
     {"null", "undefined", "none", "nil", "nan", "na", "objectobject", "objectnull", "objectundefined", "unknown"}
-    | {"guest", "anonymous", "notset", "empty"}
+    | {"guest", "anonymous", "anonymoususer", "notset", "empty", "objectpromise", "false", "true"}
 )
 # Longer values are looked at no further: no such word is, and zeros that fill a UUID are shorter.
 LENGTH_OF_NOBODY_MAX: Final = 40

@@ -58,6 +58,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Java servers put the session into the path for a browser that has no cookie yet: a secret, and a
 # new page for every visitor. And a router adds `#/` to its first page once it runs: no other page.
 _SESSION_IN_PATH: Final = re.compile(r";jsessionid=[^/;?#]*|#!?/$", re.IGNORECASE)
+# At the end of a text, read from there: digits and what may stand between them, or a domain behind an `@`.
+_HALVED: Final = re.compile(r"[^\w/@:]*\d(?:[^\w/@:]|\d)*|(?:[^\W_]|[.\-])*@[\w.%+\-]*")
 
 
 class PageUrl(Struct, frozen=True, kw_only=True):
@@ -216,7 +218,7 @@ def _path(path: str) -> str:
     cleaned = _SESSION_IN_PATH.sub("", path)
     if not cleaned.startswith(("/", "\\")):
         cleaned = "/" + cleaned
-    return read_text(cleaned)[:_PATH_LENGTH_MAX].rstrip()
+    return _cut(read_text(cleaned), _PATH_LENGTH_MAX).rstrip()
 
 
 def read_text(raw: str) -> str:
@@ -235,8 +237,8 @@ def _values(pieces: Iterable[Piece]) -> dict[str, str]:
     for piece in pieces:
         if piece.value and piece.is_read and (name := piece.name) in _WANTED and name not in values:
             value = read_value(piece.value)
-            if value:
-                values[name] = value[:_VALUE_LENGTH_MAX].rstrip()
+            if value := _cut(value, _VALUE_LENGTH_MAX).rstrip():
+                values[name] = value
     return values
 
 
@@ -244,8 +246,16 @@ def _click_id(values: dict[str, str]) -> str | None:
     """Name the click by the first id in order of CLICK_ID_NAMES."""
     for key, name in _CLICK_IDS.items():
         if value := values.get(key):
-            return f"{name}:{value}"[:_VALUE_LENGTH_MAX]
+            return _cut(f"{name}:{value}", _VALUE_LENGTH_MAX)
     return None
+
+
+def _cut(text: str, length: int) -> str:
+    """Cut a text, and a number or an e-mail address that the cut would halve, for half of one may be another."""
+    if len(text) <= length:
+        return text
+    halved = _HALVED.match(text[:length][::-1])
+    return text[: length - halved.end()] if halved else text[:length]
 
 
 def _decode_run(run: re.Match[str]) -> str:

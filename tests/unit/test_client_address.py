@@ -37,6 +37,13 @@ def address(peer: str | None, *forwarded: str, trusted: tuple[str, ...] = ("10.0
         (['"[2001:db8::1]:443", 10.1.1.1:80'], "2001:db8::1"),
         ([f"[::ffff:{CLIENT}]:443"], CLIENT),
         (["fe80::1%eth0"], "fe80::1"),
+        ([f"::ffff:{CLIENT}:51234"], CLIENT),
+        ([f"gateway.local/{CLIENT}:51234"], CLIENT),
+        ([f"ipv4:{CLIENT}:51234"], CLIENT),
+        (["ipv6:[2001:db8::1]:51234"], "2001:db8::1"),
+        ([f"{CLIENT}/32"], CLIENT),
+        ([f"proto=https;for={CLIENT}"], CLIENT),
+        ([f"by=10.1.1.1; for={CLIENT}"], CLIENT),
     ],
 )
 def test_behind_trusted_proxies_the_client_is_the_rightmost_address_that_is_none_of_them(
@@ -51,7 +58,7 @@ def test_from_any_other_peer_the_header_is_ignored(forwarded: list[str]):
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", ",", "unknown", f"{CLIENT},", "1.2.3", "1.2.3.4.5", "_obf", "0.0.0.0", "::", "a" * 8000, ":" * 100, "[", f"{CLIENT}, x, 10.1.1.1"]
+    "value", ["", " ", ",", "unknown", f"{CLIENT},", "1.2.3", "1.2.3.4.5", "_obf", "0.0.0.0", "::", "203.0.113.0/24", "/", "a" * 8000, ":" * 100, "[", f"{CLIENT}, x, 10.1.1.1"]
 )  # fmt: skip
 def test_a_header_that_cannot_be_read_is_ignored(value: str):
     assert address(PROXY, value) == PROXY

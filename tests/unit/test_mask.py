@@ -634,6 +634,7 @@ def test_a_user_agent_header_is_masked_and_made_storable_before_the_disk():
     assert stored.startswith("App/1.0 [rrn] [email] ? xxx")
     assert len(stored) <= 1024
     assert "900101" not in _stored_user_agent(MASKER, "x" * 1010 + " 900101-1234567")
+    assert "1234" not in _stored_user_agent(MASKER, "x" * 1010 + " 010-1234-567890")
 
 
 @pytest.mark.parametrize(

@@ -170,3 +170,25 @@ def test_what_is_lifted_from_a_cut_address_hides_no_field_of_the_event_s_own():
 def test_who_logs_in_by_the_address_is_no_part_of_it():
     event = stored(page_url="https://hong:secret@firm.kr/a")
     assert (event.page_url, event.flags) == ("https://firm.kr/a", ["masked"])
+
+
+@pytest.mark.parametrize(
+    "longer",
+    ["41111111111111112222", "411111111111111122223333", "010-1234-567890", "9001011234567890", "110-234-5678901", "hong@com.png",
+     "900101-1234567", "010-1234-5678", "hong@example.computer", "4111 1111 1111 1111 2222 3333", "a@b.kr"],
+)  # fmt: skip
+def test_what_a_cut_leaves_of_a_number_is_none(longer):
+    """Neither half of a masked number nor another that was none while it was longer."""
+    for left in range(1, len(longer) + 1):
+        for field, limit in (("click_text", 256), ("error_message", 1_024), ("utm_term", 256)):
+            text = getattr(stored(**{field: "x" * (limit - left - 1) + " " + longer}), field)
+            assert MASKER.text(text) == text
+            assert "900101-" not in text
+        for url in (
+            "/" + "x" * (2_048 - left - 2) + "/" + longer,
+            "/?utm_term=" + "x" * (256 - left - 1) + "+" + longer,
+            "/?gclid=" + "x" * (256 - len("gclid:") - left - 1) + "-" + longer,
+        ):
+            event = stored(page_url=url, error_page=url)
+            for name, text in {**columns(event), "page_url": event.page_url, "error_page": event.error_page}.items():
+                assert text is None or MASKER.text(text) == text, name

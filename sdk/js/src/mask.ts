@@ -21,10 +21,17 @@ const MONTH = "(?:0[1-9]|1[0-2])";
 const DASH = " ?- ?";
 const FOURS = `(?:[3-69]\\d{3}|2(?:2(?:2[1-9]|[3-9]\\d)|[3-6](?:00|1[3-9]|[2-9]\\d)|7(?:00|1[3-9]|20)))(?:${SEP}?\\d{4}){2}${SEP}?`;
 
-const EMAIL =
-  /([\w.%+-]{1,64}|[가-힣]{1,64})@(?!\d+(\.\d|x\.)|(?=[a-f]*\d)(?=\d*[a-f])[\da-f]{7,8}(?![\w-]))([A-Za-z\d가-힣-]{1,63}\.)+(한국|닷[컴넷]|삼성|xn--[\w-]+|(?!(js|css|map|min|json|html|png|jpg|gif|svg|webp|pdf)\b)(?=[A-Za-z]{2})[A-Z]*[a-z]*(?![A-Za-z\d-])|(com|net|org|kr|io)(?![a-z]))/g;
+const LABELS = "([\\p{L}\\p{N}-]{1,63}\\.)+";
+const WIDE_TOP = "([cC][oO][mM]?|[nN][eE][tT]|[oO][rR][gG]|[kK][rR]|[jJ][pP]|[iI][oO])(?![a-z])";
+// A version, a picture's scale, an object's hash, a file.
+const DOUBTFUL =
+  "\\d+(\\.\\d|x\\.)|(?=[a-f]*\\d)[\\da-f]{7,8}(?![\\p{L}\\p{N}-])|[\\p{L}\\p{N}.-]*\\.([cm]?jsx?|tsx?|vue|s?css|map|min|json|x?html|xml|txt|png|jpe?g|gif|svg|webp|avif|ico|pdf|woff|apk|PNG|JPE?G|GIF|SVG|PDF|JSON)(?![\\p{L}\\p{N}-])";
+const EMAIL = RegExp(
+  `((?:[\\w.%+-]|(?![\\w가-힣])[\\p{L}\\p{N}]){1,64}|[가-힣]{1,64})@((?!${DOUBTFUL})${LABELS}(한국|닷[컴넷]|삼성|xn--[\\w-]+|(?=[A-Za-z]{2})[A-Z]*[a-z]*(?![A-Za-z\\d-])|${WIDE_TOP}|(?:(?![A-Za-z가-힣])\\p{L}){2,})|${LABELS}${WIDE_TOP})`,
+  "gu",
+);
 const MACHINE =
-  /(^|[^a-z\d])([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}|(?=\d*[a-f])[\da-f]{16,})(?![a-z\d])/gi;
+  /(^|[^a-z\d]|\b0x)([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}|(?=\d*[a-f])[\da-f]{16,})(?![a-z\d])/gi;
 const RESIDENT = all(
   `(^|\\D)(\\d\\d(?:${MONTH}${DAY})|(?:0[13-9]|1[0-2])30|(?:0[13578]|1[02])31)${SEP}?[1-8]\\d{6})(?!\\d)`,
 );
@@ -59,6 +66,9 @@ const digitOf = (digit: string): string => {
   return String((before - 1) % 10);
 };
 
+const UNSEEN = "[\\p{Zl}\\p{Zp}\\p{C}\\p{M}ᅟᅠㅤﾠ⠀�]{0,16}";
+const BESIDE_AN_AT = RegExp(`${UNSEEN}@${UNSEEN}`, "gu");
+
 /** Write digits, and what stands between and beside them, in one way. */
 const fold = (text: string): string => {
   for (let rounds = 3; /%/.test(text) && rounds--; )
@@ -74,7 +84,9 @@ const fold = (text: string): string => {
         .replace(/\p{Zs}/gu, " ")
         .replace(/(?!\d)\p{Nd}/gu, digitOf)
         .replace(/(\d)\p{M}+/gu, "$1")
-        .replace(/[^ -~가-힣]*@[^ -~가-힣]*/g, "@")
+        .replace(/[﹙﹚﹢﹫]/g, (small) => "()+@"["﹙﹚﹢﹫".indexOf(small)]!)
+        .replace(BESIDE_AN_AT, "@")
+        .replace(/([A-Za-z.@-])\p{Cf}+(?=[A-Za-z\d.@-])/gu, "$1")
         .replace(/([\d().+-])[\p{Z}\p{C}\p{M}ᅟᅠㅤﾠ⠀�]+(?=[\d().+-])/gu, (run) => run[0]!.padEnd(run.length))
     : text;
 };

@@ -10,7 +10,7 @@ from __future__ import annotations
 # visitor they do not know.
 WORDS_OF_NOBODY = frozenset(
     {"null", "undefined", "none", "nil", "nan", "na", "objectobject", "objectnull", "objectundefined", "unknown"}
-    | {"guest", "anonymous", "notset", "empty"}
+    | {"guest", "anonymous", "anonymoususer", "notset", "empty", "objectpromise", "false", "true"}
 )
 LENGTH_OF_NOBODY_MAX = 40
 _REMEMBERED = 4_096
