@@ -98,7 +98,7 @@ MEANINGS: Final[dict[str, str]] = {
     "clean.sessions.exit_page_url": "URL of the last page that was viewed.",
     "clean.sessions.exit_page_code": "Code of the last page that was viewed.",
     "clean.sessions.exit_page_name": "Name of the last page that was viewed.",
-    "clean.sessions.exit_menu": "The menu from which the visitor left, as the last event to name one has it.",
+    "clean.sessions.exit_menu": "The menu from which the visitor left; null where none is named, or he went on.",
     "clean.sessions.channel": "How the visitor came to this session: the channel of its entry.",
     "clean.sessions.referrer_host": "Host of the page before the session's entry.",
     "clean.sessions.device_type": "The device at its entry: `desktop`, `mobile`, `tablet`, `bot` or `other`.",

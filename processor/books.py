@@ -47,7 +47,7 @@ from processor.equations import (
 )
 from processor.outside import Outside
 from processor.watermark import STALLED_AFTER, Slot, Watermark, known_until, read_watermark, waiting_for
-from processor.written_off import WrittenOff, read_written_off, with_names
+from processor.written_off import Damage, read_written_off, with_names
 from storage.postgres import read_sql
 
 __all__ = ["IDENTITIES", "Books", "ClientAccount", "Close", "Difference", "close_day", "read_books"]
@@ -80,7 +80,7 @@ class Books(Struct, kw_only=True):
     raw_gone: list[date]
     """Days whose raw rows are past their retention: not counted, and held against the close where there is one."""
     clients: list[ClientAccount]
-    written_off: list[WrittenOff] = []
+    written_off: list[Damage] = []
     """Losses of the range that stand in it as damaged by an operator's word."""
     written: list[Close] = []
     """The closes that were made just now."""

@@ -10,8 +10,8 @@ from processor.equations import LOST_GROUPS, Difference
 from storage.postgres import read_sql
 
 
-class WrittenOff(Struct, frozen=True):
-    """What an operator wrote off as damaged, by name: nobody knows how many events it held."""
+class Damage(Struct, frozen=True):
+    """What stands in the books as damaged by an operator's word, by name: nobody knows how many events it held."""
 
     minute: datetime
     segment: str
@@ -24,10 +24,10 @@ class WrittenOff(Struct, frozen=True):
     reason: str
 
 
-def read_written_off(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> list[WrittenOff]:
+def read_written_off(connection: psycopg.Connection, range_from: datetime, range_until: datetime) -> list[Damage]:
     """Return what stands in the range as damaged by an operator's word."""
     rows = connection.execute(read_sql("processor.sql", "written_off.sql"), {"from": range_from, "until": range_until})
-    return [WrittenOff(*row) for row in rows]
+    return [Damage(*row) for row in rows]
 
 
 def with_names(

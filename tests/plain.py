@@ -109,7 +109,6 @@ def session_rows(events: list[StoredEvent]) -> list[dict[str, Any]]:
         named = [e.customer_id for e in own if e.customer_id is not None and not is_attached(e)]
         visitors = [e.anonymous_id for e in own if e.anonymous_id is not None and not is_attached(e)]
         did = [e.time for e in own if is_doing(e)]
-        exits = [e.exit_menu for e in own if e.exit_menu is not None]
         rows.append(
             {
                 "session_id": name,
@@ -127,10 +126,26 @@ def session_rows(events: list[StoredEvent]) -> list[dict[str, Any]]:
                 "errors": sum(e.event_type == "error" for e in own),
                 "entry_page_code": (pages or own)[0].page_code,
                 "exit_page_code": pages[-1].page_code if pages else None,
-                "exit_menu": exits[-1] if exits else None,
+                "exit_menu": exit_menu(own),
             }
         )
     return rows
+
+
+def exit_menu(own: list[StoredEvent]) -> str | None:
+    """Return from where the visitor left at a session's end; None when he did not, or went on."""
+    pages = [e for e in own if e.event_type == "page_view"]
+    left: dict[str | None, tuple[int, int, str]] = {}
+    for nth, stored in enumerate(own):
+        if stored.event_type == "page_view":
+            left.pop(stored.client_id, None)
+        if stored.exit_menu is not None:
+            # Its number says that it came after its instance's page views, whatever the clock.
+            seen = [e.time for e in pages if e.client_id == stored.client_id]
+            left[stored.client_id] = (max([stored.time, *seen]), nth, stored.exit_menu)
+    if not left or max(left.values())[0] < max((e.time for e in pages), default=0):
+        return None
+    return max(left.values())[2]
 
 
 def page_view_rows(events: list[StoredEvent]) -> list[dict[str, Any]]:

@@ -54,6 +54,9 @@ _PLACEHOLDERS: Final = frozenset(
     {"", "(none)", "(direct)", "(not_set)", "none", "null", "undefined", "nan"},
 )
 _FIRST_LABEL: Final = re.compile(r"[\w-]+\.")
+_ANYWHERE: Final = re.compile(r"_\w+_", re.ASCII)
+# What stands before a host's first label for those who come by telephone.
+_BEFORE_LABEL: Final = r"(?:(?:m|mobile)\.)?"
 _APP: Final = "android-app://"
 _HOST_PATTERN: Final = re.compile(r"=?[^\s*/:=@?#]+(?:\.\*)?")
 # `google.*` is google.com, google.de, google.co.kr, google.com.br; never google.evil.example.
@@ -210,7 +213,8 @@ def _patterns(
 
 
 def _word_pattern(value: object) -> str:
-    return _starred(normalise_word(_text(value)))
+    word = _starred(normalise_word(_text(value)))
+    return rf"(?:.*(?<![a-z]))?{word}(?:(?![a-z]).*)?" if _ANYWHERE.fullmatch(_text(value)) else word
 
 
 def _path_pattern(value: object) -> str:
@@ -236,7 +240,9 @@ def _host_pattern(value: object) -> str:
     if text == "*":
         return ".+"
     if _FIRST_LABEL.fullmatch(text):
-        return re.escape(text) + ".+"
+        return rf"{_BEFORE_LABEL}{re.escape(text[:-1])}\d*\..+"
+    if text.startswith(_APP) and text.endswith(".*"):
+        return re.escape(text.removeprefix(_APP).removesuffix("*")) + ".+"
     if text.startswith(_APP):
         text = "=" + text.removeprefix(_APP).rstrip("/")
     host = text.rstrip(".")

@@ -90,8 +90,8 @@ OwnApp = tuple[str, re.Pattern[str]]
 # Read in lower case. okhttp, Dalvik and CFNetwork are absent on purpose: apps send events with them.
 _BOT_WORDS: Final = (
     r"bots?(?![a-z])(?<!cubot)(?<!cubots)",  # Googlebot, YandexBot; but CUBOT makes telephones
-    # `compatible` is what Internet Explorer, and few others, said of themselves at once; then every robot did
-    r"gecko[;,] ?compatible\b|safari/[\d.]+,? \(compatible;",
+    # `compatible` is what Internet Explorer, and few others, said of themselves at once; then every robot did, anywhere
+    r"gecko[;,] ?compatible\b|compatible;(?<!mozilla/[45]\.0.\(compatible;)(?! ?(?:msie|konqueror))",
     r"crawl|spider|slurp|scrap(?:er|y|ing|/)|archiver|ezooms|siteexplorer|robosourcer|binlar",
     # what a program does, as the last word of its name
     r"(?:agent|check(?:er)?|scan|scanner|validator|verifier|fetch|fetcher|finder|detector|analyzer)(?![a-z])",
@@ -99,16 +99,19 @@ _BOT_WORDS: Final = (
     r"(?:preview|prefetch|resolver|observatory|diagnostics|transcoder|synthetics?|optimizer|screenshot|webhooks?)(?![a-z])",
     r"research|web ?capture|webcopier|httrack|sitesucker|openvas|acunetix|zmeu|gobuster|jndi:| dcv|siteimprove",
     # agents that act for somebody, and what fetches for a model
-    r"-user/\d|devin/|manus[-/]|anthropic-ai|cohere-ai|spawning-ai|browser-?(?:use|base|less)",
-    r"skyvern|novaact|copilotchat|firecrawl|apify|zyte",
+    r"-user(?![\w-])|devin/|manus[-/]|anthropic-ai|cohere-ai|spawning-ai|browser-?(?:use|base|less)",
+    r"skyvern|novaact|copilotchat|firecrawl|apify|zyte|openai|operator/\d|buyforme|stagehand|multion(?![a-z])",
+    # what renders a page for somebody else
+    r"prerender|rendertron|jsdom|happydom|splash(?![a-z])|site ?audit|yandexmetrika",
     r"yeti/|daumoa|daum/\d|facebookexternalhit|facebookcatalog|meta-external|kakaotalk-scrap",
     r"kakaostory-og|google favicon|appengine-google|feedfetcher|bingpreview|embedly|flipboard(?:proxy|rss)",
     r"google(?:-[a-z]|other|agent|prober|sites|associationservice)|google (?:web|page speed|search console|trust)",
-    r"mediapartners|apis-google|google-read-aloud|google-inspectiontool|imageproxy",
+    r"mediapartners|apis-google|google-read-aloud|google-inspectiontool|imageproxy|imgproxy",
     # robots with a browser's face
     r"headless|phantomjs|puppeteer|playwright|selenium|lighthouse|gtmetrix|ptst/|cypress/|webdriver|testcafe",
-    r"ghost ?inspector|functionize|testlocally|katalon|appium|browsershots|thousandeyes|catchpoint|rigor[;)]|iplabel",
-    r"appinsights|dareboost| ylt |speedcurve|debugbear|sitespeed|criticalcss|hotjar|outbrain|hardenize| splash ",
+    r"ghost ?inspector|functionize|testlocally|katalon|appium|browsershots|thousandeyes|catchpoint|rigor(?![a-z])",
+    r"iplabel|appinsights|dareboost| ylt |speedcurve|debugbear|sitespeed|criticalcss|hotjar|outbrain|hardenize",
+    r"dynatrace|alertsite|calibre/|mabl/",
     # programs
     r"curl/|wget|python-|python/|aiohttp/|httpx/|go-http-client|libwww-perl|lwp::|php/",
     r"apache-httpclient/\d|faraday|node-fetch|axios/|undici|postmanruntime|insomnia/",
@@ -121,10 +124,10 @@ _BOT_WORDS: Final = (
     r"nodeping|updown\.io|uptrends|panopta|hetrixtools|checkly|freshping|websitepulse|k6/|gatling|locust",
     r"jmeter|apachebench|censysinspect|varnish/",
     # feed readers
-    r"feed(?!back)|rss[ /]|subscribers|aggregator|liferea|newsblur|netvibes|simplepie",
+    r"feed(?!back)|rss(?:[ /]|$)|subscribers|aggregator|liferea|newsblur|netvibes|simplepie",
     r"inoreader|theoldreader|akregator|livejournal\.com",
     # people's browsers do not introduce themselves with an address, which the door has masked
-    r"http://|https://|www\.|\[email]|@[\w-]+\.[a-z]|[([]at[])]|[ (;+][a-z][\w-]+\.(?:com|org|net|io|ai)(?![\w.-])",
+    r"http://|https://|www\.|\[email]|@[\w-]+\.[a-z]|[([]at[])]|[ (;+][a-z][\w-]+\.(?:com|org|net|io|ai)(?![\w.-]|/\d)",
 )
 # Each begins with a character that the engine can look for: one that does not makes all of them three times as slow.
 _BOT: Final = re.compile("|".join(_BOT_WORDS))
@@ -148,7 +151,8 @@ _MODEL: Final = re.compile(
 )
 # What ua-parser calls a robot that wears a person's browser.
 _FACE: Final = re.compile(
-    r"(?:mobile )?(?:chrome|chromium|safari|firefox|ie|edge|opera|android|samsung|whale|electron|qtwebengine)\b",
+    r"(?:mobile )?(?:chrome|chromium|safari|firefox|ie|msie|edge|opera|konqueror|android|samsung|whale|electron"
+    r"|qtwebengine)\b",
     re.IGNORECASE,
 )
 # They call themselves Facebook's as well, whose previews sites allow.
@@ -247,7 +251,7 @@ def _is_robot(lower: str) -> bool:
         return True
     compatible = _COMPATIBLE.match(lower)
     names_a_system = _SYSTEM.search(compatible[1] if compatible else lower)
-    return not names_a_system and (compatible is not None or lower.startswith("mozilla/5.0"))
+    return not names_a_system and (compatible is not None or lower.startswith(("mozilla/5.0", "mozilla/4.0")))
 
 
 def _browser(header: str, known: "Browser | None", *, is_bot: bool) -> tuple[str | None, str | None]:
@@ -274,7 +278,7 @@ def _robot(header: str) -> tuple[str | None, str | None]:
     if own and not _FACE.match(own[1]):
         return _short(own[1]), _first_parts(own[2])
     for found in _BOT.finditer(header.lower()):
-        words = _WORDS.finditer(header)
+        words = (word for word in _WORDS.finditer(header) if header[word.start() - 1 : word.start()] != "/")
         word = next((word for word in words if word.end() >= found.end() and word[1].lower() not in _NO_NAMES), None)
         if word and not _ADDRESS.match(word[1]) and not _FACE.match(word[1]):
             return _short(word[1]), _first_parts(word[2])

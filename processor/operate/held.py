@@ -94,7 +94,11 @@ def held_of(
 
 
 def _read(connection: psycopg.Connection, name: str, moment: str, his: str, customer: Customer) -> Place:
-    query = f"select to_jsonb(t), t.{moment} from {name} t {his} order by t.{moment}"  # noqa: S608 - our own words
+    # A session on a shared device may have ended as somebody else's: that is not his to know.
+    nameless = (
+        """case when to_jsonb(t) ->> 'customer_id' <> %(customer)s then '{"customer_id": null}' else '{}' end::jsonb"""
+    )
+    query = f"select to_jsonb(t) || {nameless}, t.{moment} from {name} t {his} order by t.{moment}"  # noqa: S608 - our own words
     rows = connection.execute(query.encode(), {"customer": customer.id, "source": customer.source}).fetchall()
     return _place(name, rows)
 

@@ -48,8 +48,8 @@ class Loss(Struct, frozen=True):
     """Where it stands in the books."""
 
 
-class WrittenOff(Struct, frozen=True):
-    """What `sillok spool write-off` did."""
+class WriteOff(Struct, frozen=True):
+    """What one `sillok spool write-off` did."""
 
     segment: str
     kind: Kind
@@ -86,7 +86,7 @@ def _fault(slot: SlotFolder, number: int) -> Kind | None:
     return None if segment.footer is not None else "footer"
 
 
-def write_off(connection: psycopg.Connection, spool: SpoolFolder | None, name: str, reason: str) -> WrittenOff:
+def write_off(connection: psycopg.Connection, spool: SpoolFolder | None, name: str, reason: str) -> WriteOff:
     """Write a loss off by its segment's name; raise UsageError when nothing of it is lost.
 
     `spool` is this machine's, where it has one. Another machine's segment is taken at the operator's word.
@@ -97,7 +97,7 @@ def write_off(connection: psycopg.Connection, spool: SpoolFolder | None, name: s
     with acting(connection, _COMMAND, arguments, reason) as action:
         kind, groups = _write_off(action, here, segment)
         action.result |= {"kind": kind, "groups": groups}
-    return WrittenOff(str(segment), kind, groups, reason)
+    return WriteOff(str(segment), kind, groups, reason)
 
 
 def _resolve(connection: psycopg.Connection, name: str) -> SegmentId:

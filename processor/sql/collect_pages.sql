@@ -3,12 +3,15 @@
 -- from these, so late and unordered events come out right.
 -- Within a session events are in the order (client_id, seq), instances in the order of their first event; an event
 -- belongs to the page view before it in its own instance, never to another tab's.
+-- A visitor left an instance where no page view of it follows: at the time of his exit, which his number sets after its
+-- page views whatever the clock says.
 -- What was only attached to the session does not say whose it is: or whose it is would depend on what was attached.
 -- Grain: one row per page view, or stretch of an instance before its first.
 -- Reads: batch_sessions, clean.events.   Writes: batch_pages.
 insert into batch_pages (
     session_no, nth, is_view, event_date, tid, entered_at, last_at, started_at, ended_at, active_from, active_until,
-    events, clicks, errors, is_derived, is_test, is_bot, anonymous_id, customer_id, exit_menu, app_version
+    events, clicks, errors, is_derived, is_test, is_bot, anonymous_id, customer_id, exit_menu, left_at,
+    app_version
 )
 with own as (
     -- Only what orders and counts: the sorts carry every byte of it. The rest is fetched by the row's place.
@@ -39,7 +42,12 @@ select session_no, min(nth), bool_or(event_type = 'page_view'),
     bool_and('session_derived' = any(flags)), bool_or(is_test), bool_or(is_bot),
     (array_agg(anonymous_id order by nth) filter (where anonymous_id is not null and is_own))[1],
     (array_agg(customer_id order by nth desc) filter (where customer_id is not null and is_own))[1],
-    (array_agg(exit_menu order by nth) filter (where exit_menu is not null))[count(exit_menu)],
+    case when view_no = max(view_no) over instance
+        then (array_agg(exit_menu order by nth) filter (where exit_menu is not null))[count(exit_menu)] end,
+    greatest(
+        (array_agg(event_time order by nth) filter (where exit_menu is not null))[count(exit_menu)],
+        max(max(event_time) filter (where event_type = 'page_view')) over instance),
     (array_agg(app_version order by nth) filter (where app_version is not null))[1]
 from ordered
 group by session_no, client_started_at, client_id, view_no
+window instance as (partition by session_no, client_started_at, client_id)

@@ -58,7 +58,8 @@ create temporary table if not exists batch_pages (
     entered_at timestamptz not null, last_at timestamptz, started_at timestamptz not null, ended_at timestamptz not null,
     active_from timestamptz, active_until timestamptz,
     events integer not null, clicks integer not null, errors integer not null, is_derived boolean not null,
-    is_test boolean not null, is_bot boolean not null, anonymous_id text, customer_id text, exit_menu text, app_version text
+    is_test boolean not null, is_bot boolean not null, anonymous_id text, customer_id text, exit_menu text, left_at timestamptz,
+    app_version text
 ) on commit delete rows;
 -- The devices of which the run says something new, and whose they are.
 create temporary table if not exists batch_devices (source text not null, anonymous_id text not null) on commit delete rows;

@@ -16,7 +16,8 @@ with visits as (
         (array_agg(anonymous_id order by nth) filter (where anonymous_id is not null))[1] as anonymous_id,
         (array_agg(customer_id order by nth) filter (where customer_id is not null))[count(customer_id)] as customer_id,
         sum(events) as events, count(*) filter (where is_view) as page_views, sum(clicks) as clicks, sum(errors) as errors,
-        (array_agg(exit_menu order by nth) filter (where exit_menu is not null))[count(exit_menu)] as exit_menu,
+        (array_agg(exit_menu order by left_at desc, nth desc) filter (where exit_menu is not null))[1] as exit_menu,
+        max(left_at) filter (where exit_menu is not null) as left_at, max(entered_at) filter (where is_view) as viewed_until,
         (array_agg(app_version order by nth) filter (where app_version is not null))[1] as app_version,
         array_agg(nth order by nth) as pages, array_agg(nth order by nth) filter (where is_view) as views
     from batch_pages
@@ -26,7 +27,9 @@ select b.source, b.session_id, ops.day_of(v.started_at), v.started_at, v.ended_a
     -- A derived session has the visitor it was derived for; the SDK's first word counts otherwise.
     case when v.is_derived then b.visitor_id else coalesce(v.anonymous_id, b.session_id) end,
     v.customer_id, v.events, v.page_views, v.clicks, v.errors,
-    entry.page_url, entry.page_code, entry.page_name, way_out.page_url, way_out.page_code, way_out.page_name, v.exit_menu,
+    entry.page_url, entry.page_code, entry.page_name, way_out.page_url, way_out.page_code, way_out.page_name,
+    -- Whoever viewed a page afterwards had not left.
+    case when v.left_at >= v.viewed_until is not false then v.exit_menu end,
     case when v.views is null and entry.channel = 'internal'
         then case when entry.platform in ('android', 'ios') then 'app' else 'direct' end else entry.channel end,
     entry.referrer_host, entry.utm_source, entry.utm_medium, entry.utm_campaign, entry.utm_term, entry.utm_content,

@@ -87,7 +87,7 @@ comment on column clean.sessions.entry_page_name is 'Name of the page on which i
 comment on column clean.sessions.exit_page_url is 'URL of the last page that was viewed.';
 comment on column clean.sessions.exit_page_code is 'Code of the last page that was viewed.';
 comment on column clean.sessions.exit_page_name is 'Name of the last page that was viewed.';
-comment on column clean.sessions.exit_menu is '이탈메뉴: The menu from which the visitor left, as the last event to name one has it.';
+comment on column clean.sessions.exit_menu is '이탈메뉴: The menu from which the visitor left; null where none is named, or he went on.';
 comment on column clean.sessions.channel is 'How the visitor came to this session: the channel of its entry.';
 comment on column clean.sessions.referrer_host is 'Host of the page before the session''s entry.';
 comment on column clean.sessions.utm_source is 'UTM소스: Campaign source.';

@@ -7,8 +7,8 @@ import pytest
 from contract.errors import UsageError
 from processor.operate.erase import erase_customer
 from processor.operate.held import held_of
-from tests.builders import event
-from tests.integration.test_erase import HIM, HIS, OTHERS, everything, known  # noqa: F401 - the same customer
+from tests.builders import Sent, event
+from tests.integration.test_erase import HIM, HIS, NOON, OTHERS, everything, known  # noqa: F401 - the same customer
 from tests.operating import sillok, write_settings
 
 
@@ -27,6 +27,17 @@ def test_everything_of_his_is_found_and_nothing_of_hers(known):  # noqa: F811
     assert HIM in found["ops.rejected"][0]["body"]
     text = json.dumps(list(found.values()), ensure_ascii=False)
     assert not any(event_id in text for event_id in hers)
+
+
+def test_whose_a_shared_session_was_as_well_is_not_told(road):
+    """A device that two used: the session ended as hers, and that is not his to know."""
+    his = event(session_id="s", client_id="c", seq=1, customer_id=HIM)
+    hers = event(session_id="s", client_id="c", seq=2, customer_id="her")
+    road.send(Sent([his, hers], at_us=NOON))
+    found = {place.name: place.rows for place in held(road).places}
+    assert road.values("select customer_id from clean.sessions") == ["her"]
+    assert [row["customer_id"] for row in found["clean.sessions"]] == [None]
+    assert {row.get("customer_id") for rows in found.values() for row in rows} == {HIM, None}
 
 
 def test_the_archived_segments_are_searched(known):  # noqa: F811

@@ -141,6 +141,49 @@ def test_an_sdk_session_does_not_depend_on_the_order_of_arrival(road):
     assert all(row == rows[0] for row in rows)
 
 
+def test_who_goes_on_has_not_left(road):
+    """A reload looks like an exit: only that of the session's end is one, whatever the order of arrival."""
+    left = {"event_type": "exit", "session_id": "s"}
+    seen = {"event_type": "page_view", "session_id": "s"}
+    one = [
+        at(0, **seen, client_id="c1", seq=1), at(10 * S, **left, exit_menu="잔고", client_id="c1", seq=2),
+        at(12 * S, **seen, client_id="c2", seq=1),
+    ]  # fmt: skip
+    last = at(20 * S, **left, exit_menu="주문", client_id="c2", seq=2)
+    told = []
+    for number, order in enumerate(permutations([*one, last])):
+        for stored in order:
+            send(road, msgspec.structs.replace(stored, event_id=new_id()), source=f"s{number}")
+        told += [row["exit_menu"] for row in sessions(road, f"s{number}")]
+    assert told == ["주문"] * 24
+    send(road, *one, source="web")
+    assert [row["exit_menu"] for row in sessions(road)] == [None]
+    send(road, last, source="web")
+    assert [row["exit_menu"] for row in sessions(road)] == ["주문"]
+
+
+def test_an_exit_is_followed_within_its_instance_by_number_and_in_others_by_time(road):
+    """A tab that stays open after another was left is where the visitor still is; a clock that jumps back says nothing."""
+    own = {"client_id": "c1", "session_id": "s"}
+    seen, left = own | {"event_type": "page_view"}, own | {"event_type": "exit", "exit_menu": "잔고"}
+    courses = {
+        "back": ([at(30 * S, **seen, seq=1), at(0, **left, seq=2)], "잔고"),
+        "again": ([at(0, **seen, seq=1), at(30 * S, **left, seq=2), at(20 * S, **seen, seq=3)], None),
+        "other": (
+            [at(0, **seen, seq=1), at(9 * S, **left, seq=2), at(5 * S, **{**seen, "client_id": "c2"}, seq=1)],
+            "잔고",
+        ),
+        "still": (
+            [at(0, **seen, seq=1), at(9 * S, **left, seq=2), at(15 * S, **{**seen, "client_id": "c2"}, seq=1)],
+            None,
+        ),
+        "alone": ([at(0, **{**left, "event_type": "click"}, seq=1)], "잔고"),
+    }
+    for source, (events, menu) in courses.items():
+        send(road, *events, source=source)
+        assert [row["exit_menu"] for row in sessions(road, source)] == [menu], source
+
+
 def test_the_same_session_name_of_two_sources_is_two(road):
     """A session's id is unique per source."""
     send(road, at(0, session_id="s"), source="web")

@@ -16,7 +16,7 @@ from processor.closes import Close, Restatement
 from processor.equations import CLOSED, NAMES, Difference
 from processor.outside import Outside
 from processor.watermark import Slot
-from processor.written_off import WrittenOff
+from processor.written_off import Damage
 from tests.pages import assert_in_both_languages, assert_stands_alone, parsed, tree_of, words
 
 START = datetime(2026, 11, 22, tzinfo=SEOUL)
@@ -63,7 +63,7 @@ SABOTAGED = books(
     clients=[ClientAccount(DAY, HOSTILE, HOSTILE, HOSTILE, 4, 9_876, 9_000, {HOSTILE: 70}, 6, 800)],
     outside=[Outside(DAY, "custom", "", HOSTILE, 1_203, 1_150, holds=False, final=True)],
     outside_tolerance="0.5%",
-    written_off=[WrittenOff(START, "1a2b3c4d.0.7", kind, 2, START, HOSTILE, HOSTILE) for kind in ("groups", "segment")],
+    written_off=[Damage(START, "1a2b3c4d.0.7", kind, 2, START, HOSTILE, HOSTILE) for kind in ("groups", "segment")],
 )  # fmt: skip
 EVERY = {
     "balanced": books(),

@@ -144,6 +144,40 @@ def test_page_before(host, channel) -> None:
         ("crm", "lms", "push"),
         ("crm", "SMS", "push"),
         ("app_push", None, "push"),
+        ("kakao", "alim_talk", "push"),
+        ("kakao", "알림 톡", "push"),
+        ("kakao", "알림톡_만기안내", "push"),
+        ("kakao", "friend-talk", "push"),
+        ("kakao", "bizmsg", "push"),
+        ("mts", "앱푸쉬", "push"),
+        ("mts", "pushmsg", "push"),
+        ("crm", "장문문자", "push"),
+        ("mts", "앱알림", "push"),
+        ("mts", "app_noti", "push"),
+        ("kakao", "브랜드 메세지", "push"),
+        ("media", "인피드", "paid_other"),
+        ("media", "GDN_리마케팅", "paid_other"),
+        ("media", "리마케팅", "paid_other"),
+        ("media", "제휴마케팅", "paid_other"),
+        ("media", "cpa_db", "paid_other"),
+        ("crm", "e메일", "email"),
+        ("crm", "mail_weekly", "email"),
+        ("weekly", "news_letter", "email"),
+        ("email", "link", "email"),
+        ("instagram", "link", "social"),
+        ("partner", "link", "referral"),
+        ("naver", "brandsearch_mo", "paid_search"),
+        ("naver", "mo_powerlink", "paid_search"),
+        ("naver", "파워컨텐츠", "paid_search"),
+        ("naver_mobile", "bs", "paid_search"),
+        ("google", "키워드광고", "paid_search"),
+        ("google", "sem_brand", "paid_search"),
+        ("apple", "asa", "paid_search"),
+        ("naver", "타임보드", "paid_other"),
+        ("naver", "smart_channel", "paid_other"),
+        ("tnk", "offerwall", "paid_other"),
+        ("cashwalk", "리워드", "paid_other"),
+        ("mobon", "리타게팅", "paid_other"),
         ("google", "organic", "organic_search"),
         ("partner", "제휴", "referral"),
         ("partner", "whatever", "referral"),
@@ -167,6 +201,7 @@ SEARCH_ADVERTISING = [
     "naver_sa", "naver_powerlink", "naver_power_link", "naver_brandsearch", "naver_brand_search", "google_sa", "daum_keyword",
     "daum_sa", "kakao_sa", "kakao_keyword", "naversa", "NAVER-SA", "naver sa", "네이버_파워링크", "네이버_브랜드검색", "네이버 검색광고",
     "google_ads", "adwords", "bing_ads", "naver_searchad", "naver_sa_pc", "zum_sa", "nate_sa", "yahoo_sa", "naver_shopping_sa",
+    "네이버sa", "구글SA", "sa_naver", "mo_naver_sa", "sem_naver", "naver_powercontents", "네이버 파워컨텐츠", "microsoftads",
 ]  # fmt: skip
 
 
@@ -177,11 +212,37 @@ def test_search_advertising_that_is_tagged_better_is_still_that(source, medium) 
     assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE)) == "paid_search"
 
 
+@pytest.mark.parametrize("medium", ["cpc", "ppc", "paid"])
+@pytest.mark.parametrize("source", ["naver_brand", "naver_bs", "bs_naver", "naver_pl", "naver_pwl", "naver_plink", "naver_ss",
+                                    "kakaokeyword", "naver_kw", "naver_mobile", "네이버검색", "google_search"])  # fmt: skip
+def test_search_advertising_that_is_told_by_source_and_medium_together(source, medium) -> None:
+    assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE)) == "paid_search"
+
+
 @pytest.mark.parametrize(
     "source", ["naver_gfa", "naver_da", "kakao_moment", "gdn", "facebook", "google_gdn", "kakao_bizboard"]
 )
 def test_display_that_is_paid_by_the_click_is_display(source) -> None:
     assert RULES.assign(ChannelInput(utm_source=source, utm_medium="cpc", page_host=PAGE)) == "paid_other"
+
+
+@pytest.mark.parametrize("source", ["gdn", "google_gdn", "google_display", "google_pmax", "google_uac", "youtube"])
+def test_an_id_that_a_search_engine_gives_to_all_it_sells_makes_display_no_search(source) -> None:
+    visit = ChannelInput(utm_source=source, utm_medium="cpc", ad_click_id="gclid:Cj0", page_host=PAGE)
+    assert RULES.assign(visit) == "paid_other"
+
+
+@pytest.mark.parametrize("medium", ["gdn_cpc", "cpc_gdn", "display_cpc", "pmax_cpc", "da-cpc", "demandgen", "GFA"])
+@pytest.mark.parametrize("source", ["google", "naver"])
+def test_display_of_a_search_engine_is_display(source, medium) -> None:
+    assert RULES.assign(ChannelInput(utm_source=source, utm_medium=medium, page_host=PAGE)) == "paid_other"
+
+
+@pytest.mark.parametrize("medium", ["visa", "kbs", "osaka", "mba", "salary", "plan"])
+def test_a_word_within_a_word_is_none(medium) -> None:
+    """`_sa_` has no letter beside it."""
+    for facts in ({"utm_source": "naver", "utm_medium": medium}, {"utm_source": "naver_" + medium, "utm_medium": "x"}):
+        assert RULES.assign(ChannelInput(page_host=PAGE, **facts)) == "referral"
 
 
 @pytest.mark.parametrize("medium", ["bs", "brand", "powerlink", "BS", "pc_bs", "브랜드"])
@@ -228,6 +289,9 @@ def test_a_word_of_which_nothing_is_seen_is_none(nothing) -> None:
         "accounts.google.com", "accounts.google.co.kr", "nid.naver.com", "accounts.kakao.com", "kauth.kakao.com", "appleid.apple.com",
         "nice.checkplus.co.kr", "safe.ok-name.co.kr", "www.kmcert.com", "www.siren24.com", "cert.mobile-ok.com", "sso.bank.example",
         "login.partner.example", "firm.okta.com", "access.line.me", "www.paypal.com", "pay.toss.im", "auth.toss.im",
+        "online-pay.kakao.com", "tenant.b2clogin.com", "www.bankpay.or.kr", "ansimclick.card.example", "vbv.card.example",
+        "3dsecure.kr.visa.com", "idp.partner.example", "signin.partner.example", "m.login.partner.example", "pay2.shop.example",
+        "ssl.daoupay.com", "account.samsung.com", "simpleauth.go.kr",
     ],
 )  # fmt: skip
 def test_who_pays_or_signs_in_did_not_arrive(host) -> None:
@@ -261,10 +325,27 @@ def test_a_network_that_signs_people_in_is_told_by_the_path(host, path, channel)
         ("owa.firm.example", "email"), ("mail.co", "email"), ("gmail.example", "referral"), ("hotmail.example", "referral"),
         ("mailer.example", "referral"), ("www.mail.example", "referral"), ("com.google.android.gm", "email"),
         ("com.nhn.android.mail", "email"), ("com.google.android.gm.evil", "referral"),
+        ("m.mail.firm.example", "email"), ("mail2.firm.example", "email"), ("webmail2.provider.example", "email"),
+        ("mail.", "referral"), ("mails.firm.example", "referral"), ("com.google.android.gm.lite", "email"),
+        ("com.samsung.android.email.ui", "email"), ("com.fsck.k9", "email"),
     ],
 )  # fmt: skip
 def test_webmail_is_told_by_its_first_label(host, channel) -> None:
     """`mail.` as a rule is a label, no beginning of letters; an app's package is itself alone."""
+    assert RULES.assign(ChannelInput(referrer_host=host, page_host=PAGE, platform="web")) == channel
+
+
+@pytest.mark.parametrize(
+    ("host", "channel"),
+    [
+        ("com.facebook.katana", "social"), ("com.facebook.lite", "social"), ("com.facebookish.app", "referral"),
+        ("org.telegram.messenger.web", "social"), ("com.whatsapp.w4b", "social"), ("com.snapchat.android", "social"),
+        ("com.microsoft.bing", "organic_search"), ("com.duckduckgo.mobile.android", "organic_search"),
+        ("arca.live", "social"), ("in.naver.com", "social"), ("www.mojeek.com", "organic_search"),
+    ],
+)  # fmt: skip
+def test_apps_and_hosts_of_one_house(host, channel) -> None:
+    """`android-app://com.facebook.*` is whatever that house calls its apps."""
     assert RULES.assign(ChannelInput(referrer_host=host, page_host=PAGE, platform="web")) == channel
 
 

@@ -213,6 +213,33 @@ def test_robots_are_told_from_people(header, name) -> None:
         ("Mozilla/5.0 (Linux; Android 7.0; M bot 60) AppleWebKit/537.36 (KHTML, like Gecko; compatible; Googlebot/2.1)", "Googlebot 2.1"),
         ("Mozilla/5.0 (Linux; Android 7.0; SomethingBot/1.2) AppleWebKit/537.36 (KHTML, like Gecko)", None),
         ("FlipboardProxy/1.1", "FlipboardProxy 1.1"),
+        ("Mozilla/4.0 (compatible; MSIE 5.0; Windows NT; DigExt; DTS Agent", None),
+        ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1;  http://www.changedetection.com/bot.html )", "None None"),
+        # compatible, wherever it stands
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; compatible; Anything/1.0)", None),
+        ("Mozilla/5.0 (Linux; Android 13; SM-S918N; compatible; Anything/1.0) AppleWebKit/537.36 Chrome/114 Safari/537.36", None),
+        (IPHONE.partition("(KHTML")[0] + "(compatible; Anything/1.0)", "Anything 1.0"),
+        ("Mozilla/4.0", None),
+        # what renders pages for others, tests them, or acts for somebody
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Prerender", "Prerender None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Rendertron/3.1", "Rendertron 3.1"),
+        (LINUX + "jsdom/22.1.0", "jsdom 22.1.0"),
+        (LINUX + "HappyDOM/9.20", "HappyDOM 9.20"),
+        (LINUX + "Splash Version/10.0 Safari/602.1", None),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 mabl/1.2", "mabl 1.2"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Calibre/1", "Calibre 1"),
+        (WINDOWS + "Safari/537.36 AlertSite", "AlertSite None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Kimi-User", "Kimi-User None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 OpenAI-Operator/1.0", "OpenAI-Operator 1.0"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 AmazonBuyForMe/1.0", "AmazonBuyForMe 1.0"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Stagehand", "Stagehand None"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 AhrefsSiteAudit/6.1", "AhrefsSiteAudit 6.1"),
+        (LINUX + "Chrome/120.0.0.0 YandexMetrika/2.0 Safari/537.36", "YandexMetrika 2.0"),
+        (LINUX + "Chrome/120.0.0.0 Safari/537.36 Dynatrace", "Dynatrace None"),
+        (WINDOWS + "Safari/537.36 Rigor", "Rigor None"),
+        ("Slack-ImgProxy (+https://api.slack.com/robots)", None),
+        ("Slack-ImgProxy", "Slack-ImgProxy None"),
+        ("Naver Blog Rss", None),
     ],
 )  # fmt: skip
 def test_robots_with_a_persons_face(header, name) -> None:
@@ -220,7 +247,9 @@ def test_robots_with_a_persons_face(header, name) -> None:
     read = parse_user_agent(header)
     assert (read.device_type, read.is_bot) == ("bot", True)
     assert name is None or f"{read.browser_name} {read.browser_version}" == name
-    assert not (read.browser_name or "").startswith(("Chrome", "Mobile Safari", "Safari", "Mozilla", "IE", "Other"))
+    assert not (read.browser_name or "").startswith(
+        ("Chrome", "Mobile Safari", "Safari", "Mozilla", "IE", "MSIE", "Other")
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,6 +286,10 @@ def test_a_telephone_may_be_called_anything(header, model) -> None:
         "Mozilla/5.0 (PlayStation 4 5.50) AppleWebKit/601.2 (KHTML, like Gecko)",
         "Mozilla/5.0 (Symbian/3; Series60/5.2 NokiaN8-00/014.002; Profile/MIDP-2.1) AppleWebKit/525 (KHTML, like Gecko)",
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Code/1.115 Chrome/142 Electron/39 Safari/537.36",
+        "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 6.0; Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1) )",
+        "Mozilla/4.0 (PSP (PlayStation Portable); 2.00)",
+        GALAXY + "Mobile Safari/537.36 SSG.COM/7.0",
+        GALAXY + "Mobile Safari/537.36 musinsa/7.1 KakaoBank/2 OK!Cashbag/7.1",
         "Mozilla/5.0 (Mobile; Nokia_2720_Flip; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.5",
         "Mozilla/5.0 (Phone; OpenHarmony 4.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114 Safari/537.36 ArkWeb/4.1 Mobile",
     ],
