@@ -9,9 +9,11 @@ import type { EventType, Fields } from "./fields";
 import { note, quietly, warn } from "./guard";
 import { hex, uuid } from "./ids";
 import { json, parse } from "./json";
+import { isNamed } from "./kinds";
 import { isNobody } from "./nobody";
 import { options } from "./options";
 import { owe, soon } from "./send";
+import { isAhead, seen } from "./seen";
 import { forget, keep, keys, named, read, recall, remember, store } from "./store";
 import { clean } from "./text";
 import { typed } from "./typed";
@@ -38,6 +40,7 @@ const DOING = /^(page_view|click|checkbox|tab|step|search|login|logout)$/;
 export const client = uuid(0);
 export const instance: Instance = { created: 0, dropped: {}, context: {}, sdk: "js/" + VERSION };
 
+let laid: object = {};
 let base: EventFields = {};
 let page: EventFields = {};
 let replayed: unknown;
@@ -137,6 +140,8 @@ export const at = (time: unknown, call: () => void): void => {
 /** Record an event; return its id, or nothing when nothing was recorded. Never throws. */
 export const record = (event_type: EventType, fields?: EventFields, event_name?: string): string =>
   quietly(() => {
+    // Of a page that nobody may ever open.
+    if (isAhead()) return seen(() => record(event_type, fields, event_name)) as undefined;
     const isCustom = event_type == "custom";
     const isDoing = DOING.test(event_type) || (isCustom && navigator.userActivation?.isActive);
     if (!look(isDoing)) return note("not recorded, for want of consent", event_type) as undefined;
@@ -179,7 +184,7 @@ export const record = (event_type: EventType, fields?: EventFields, event_name?:
 
 /** Lay fields under every later event; null takes one away, and so does what cannot be. */
 export const set = (fields: { [name in keyof EventFields]: EventFields[name] | null }): void => {
-  base = typed({ ...base, ...(typeof fields == "object" ? fields : typed(fields)) });
+  base = typed((laid = { ...laid, ...(isNamed(fields) ? fields : typed(fields)) }));
 };
 
 /** Say who is logged in; a `login` when it was somebody else, or nobody. */

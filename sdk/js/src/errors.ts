@@ -2,6 +2,7 @@
 import { type EventFields, client, drop, instance, record } from "./client";
 import { taken } from "./copies";
 import { on, quietly } from "./guard";
+import { isNamed } from "./kinds";
 import { masks } from "./mask";
 import { clean, cut } from "./text";
 import { typed } from "./typed";
@@ -29,7 +30,7 @@ const told = (fields: EventFields): string => record("error", { error_page: here
 
 /** Record what was caught, or fields that speak of it. */
 export const error = (found: unknown): string =>
-  told(typeof found == "object" && found && quietly(() => (found as Error).message == null) ? (found as EventFields) : fieldsOf(found));
+  told(isNamed(found) && quietly(() => found["message"] == null) ? found : fieldsOf(found));
 
 /** Record what nobody asked for: an error in a loop is one error, and the rest is counted. */
 export const unasked = (fields: EventFields): void => {

@@ -15,12 +15,12 @@ export const quietly = <T>(work: () => T): T | undefined => {
 export const on = (type: string, work: (event: any) => unknown, target?: EventTarget, how?: object): void =>
   (target ?? window).addEventListener(type, (event) => quietly(() => work(event)), how);
 
-const said = new Set<string>();
+const said: Record<string, boolean> = {};
 
 /** Say it on the console, once. */
 export const warn = (what: string, ...more: unknown[]): void => {
-  if (!said.has(what)) quietly(() => console.warn("sillok: " + what, ...more));
-  said.add(what);
+  if (!said[what]) quietly(() => console.warn("sillok: " + what, ...more));
+  said[what] = true;
 };
 
 /** Say it on the console while somebody looks for what is wrong. */

@@ -1,32 +1,25 @@
 import { instance } from "./client";
 import { note, on, quietly, warn } from "./guard";
+import { flagOf, numberOf } from "./kinds";
 import { type Options, options } from "./options";
 import { drain, leave, soon } from "./send";
+import { whole } from "./text";
 import { typed } from "./typed";
 
-const KNOWN =
-  /^(url|key|context|name|batchEvents|batchBytes|flushMs|sessionMinutes|newSessionOnCampaign|cookieDomain|consent|accounts|queryNames|queueMax|requestHosts|debug|use|spill|gzip|network|bridge|campaigns|pages|clicks|sights|errors|requests|exits)$/;
-// Texts that a tag or an untyped caller may give for something else.
-const LISTS = /^(accounts|queryNames|requestHosts)$/;
-
-/** Return an option's value of the kind it must have; nothing when it cannot. */
-const fitted = (name: string, given: unknown): unknown => {
-  const usual = options[name as "flushMs"];
-  if (given == null) return;
-  if (typeof usual == "number") return +(given as number) >= 0 ? +(given as number) : undefined;
-  if (/^(url|key|name|cookieDomain)$/.test(name)) return given + "";
-  if (typeof given != "string") return given;
-  if (LISTS.test(name)) return given.split(/[\s,]+/);
-  return isOff(given) ? false : given;
+/** Return an option's value, of the kind that the usual one is of; nothing when it cannot be. */
+const fitted = (usual: unknown, given: unknown): unknown => {
+  if (typeof usual == "string") return given + "";
+  if (typeof usual == "boolean") return flagOf(given);
+  if (typeof usual == "number") return numberOf(given) >= 0 ? numberOf(given) : undefined;
+  if (!Array.isArray(usual)) return given;
+  // Of a tag, or an untyped caller; a comma may be a part of an expression.
+  return (typeof given == "string" ? given.split(/\s+|,(?!\d*})/) : [given].flat()).filter(Boolean);
 };
-
-/** Whether somebody says no, in whatever way. */
-export const isOff = (given: unknown): boolean => given != null && /^(false|0|off|no)$/i.test(given + "");
 
 /** Begin. Later calls do nothing. */
 export const init = (given: Options): void =>
   quietly(() => {
-    if (options.key) return;
+    if (options.key) return note("begun already");
     if (!given?.url || !given.key) return warn("no url or key");
     // First, because it throws where there is no page: then nothing is ever recorded.
     instance.context = typed({
@@ -38,15 +31,22 @@ export const init = (given: Options): void =>
       ...typed(given.context),
     });
     const unknown: string[] = [];
-    for (const name of Object.keys(given)) {
-      if (!KNOWN.test(name)) unknown.push(name);
-      options[name as never] = (fitted(name, given[name as never]) ?? options[name as never]) as never;
+    for (const name of Object.keys(given) as (keyof Options)[]) {
+      const usual = options[name];
+      const value = given[name] ?? usual;
+      const fit = quietly(() => fitted(usual, value));
+      if (usual === undefined) unknown.push(name);
+      else if (fit === undefined) warn("left out: " + name);
+      else options[name] = fit as never;
     }
-    if (unknown[0]) note("no such option: " + unknown);
+    for (const name of unknown) {
+      const near = Object.keys(options).find((known) => known.toLowerCase() == name.replace(/[\W_]/g, "").toLowerCase());
+      note(`no such option: ${name}` + (near ? `, but ${near}` : ""));
+    }
     options.url = options.url.replace(/\/$/, "");
     // It is part of the names of keys and cookies.
-    options.name = encodeURIComponent(options.name);
-    options.use?.forEach((part) => quietly(part));
+    options.name = encodeURIComponent(whole(options.name));
+    options.use.forEach((part) => quietly(part));
     // After the parts: what they record as the page goes goes with it.
     on("pagehide", leave);
     on("visibilitychange", drain, window, true as never);

@@ -4,7 +4,7 @@
  *
  * No look-behind: it is a syntax error, of the whole file, in Safari before 16.4.
  */
-import { quietly } from "./guard";
+import { quietly, warn } from "./guard";
 import { options } from "./options";
 import { useMask } from "./text";
 
@@ -47,6 +47,7 @@ const PHONE = all(
   `(^|\\D)(20\\d\\d[.-]02[.-]\\d{7,8})(?!\\d)|(^|\\D|(?=\\(?\\+))(?:(?:${ABROAD}|\\(?0)${DIRECT}|\\(?82\\)?${ZERO}1[016-9]${BEHIND}?${LINE}|\\(?0(?:2|[3-6]\\d)${BEHIND}${LINE}|${ABROAD}(?:2|[3-6]\\d)${BEHIND}?${LINE})(?!\\d)`,
 );
 const NEAR_MS = 400 * 864e5;
+let accounts: RegExp[] = [];
 
 /** Luhn's sum. Without `reduce`, which some pages' libraries have made another. */
 const isCard = (text: string): boolean => {
@@ -96,7 +97,7 @@ export const masked = (text: string): string => {
   const plain = fold(text);
   const kept: string[] = [];
   let left = /@/.test(plain) ? plain.replace(EMAIL, "[email]") : plain;
-  for (const account of options.accounts ?? []) left = left.replace(account, "[account]");
+  for (const account of accounts) left = left.replace(account, "[account]");
   left = left
     .replace(MACHINE, (_, before, id) => (kept.push(id), before + "\ue000"))
     .replace(RESIDENT, (all, before, number) =>
@@ -113,4 +114,10 @@ export const masked = (text: string): string => {
   return left == plain ? text : left;
 };
 
-export const masks = (): void => useMask(masked);
+export const masks = (): void => {
+  accounts = options.accounts.flatMap(
+    (account) =>
+      quietly(() => RegExp((account as RegExp).source ?? (account as string).trim(), "g" + ((account as RegExp).flags ?? "").replace(/[gy]/g, ""))) ?? (warn("left out: accounts"), []),
+  );
+  useMask(masked);
+};

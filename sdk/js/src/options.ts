@@ -24,8 +24,8 @@ export interface Options {
   cookieDomain?: string;
   /** `false`: nothing is recorded or kept before `optIn()`. */
   consent?: boolean;
-  /** More shapes of account numbers to mask, with the flag `g`. */
-  accounts?: RegExp[];
+  /** More shapes of account numbers to mask. */
+  accounts?: (RegExp | string)[];
   /** More names whose query values stay in addresses. */
   queryNames?: string[];
   /** Events kept in memory when the browser stores none; what is beyond is dropped, and counted. */
@@ -41,11 +41,23 @@ export interface Options {
 /** A part that can be left out of a bundle. It is started by `init`. */
 export type Part = () => void;
 
-export const options = {
+/** Every option with its default, whose kind is what it must be. */
+export const options: Required<Options> = {
+  url: "",
+  key: "",
+  context: {},
   name: "sillok",
   batchEvents: 50,
   batchBytes: 5e4,
   flushMs: 2e3,
   sessionMinutes: 30,
+  newSessionOnCampaign: false,
+  cookieDomain: "",
+  consent: true,
+  accounts: [],
+  queryNames: [],
   queueMax: 1e4,
-} as Options & Required<Pick<Options, "name" | "batchEvents" | "batchBytes" | "flushMs" | "sessionMinutes" | "queueMax">>;
+  requestHosts: [],
+  debug: false,
+  use: [],
+};

@@ -5,10 +5,12 @@ import { clicks } from "./clicks";
 import { errors } from "./errors";
 import { exits } from "./exits";
 import { gzip } from "./gzip";
-import { init as begin, isOff } from "./init";
+import { quietly } from "./guard";
+import { init as begin } from "./init";
+import { flagOf } from "./kinds";
 import { masks } from "./mask";
 import { network } from "./network";
-import type { Options } from "./options";
+import type { Options, Part } from "./options";
 import { pages } from "./pages";
 import { requests } from "./requests";
 import { sights } from "./sights";
@@ -21,10 +23,12 @@ export type AutoOptions = Omit<Options, "use"> & { [part in keyof typeof parts]?
 
 /** Begin, with everything recorded by itself. */
 export const init = (given: AutoOptions): void =>
-  begin({
-    ...given,
-    use: [
-      masks,
-      ...Object.entries(parts).flatMap(([name, part]) => (isOff(given[name as keyof typeof parts]) ? [] : part)),
-    ],
+  quietly(() => {
+    const left: AutoOptions = { ...given };
+    const use: Part[] = [masks];
+    for (const [name, part] of Object.entries(parts) as [keyof typeof parts, Part][]) {
+      if (flagOf(left[name]) != false) use.push(part);
+      delete left[name];
+    }
+    begin({ ...left, use });
   });

@@ -9,7 +9,7 @@ const OK_MAX = 399;
 const answered = (address: unknown, status: number): void => {
   if (!status || status > OK_MAX) {
     const { host, origin, pathname } = new URL(address as string, location.href);
-    if (host == location.host || options.requestHosts?.includes(host)) {
+    if (host == location.host || options.requestHosts.includes(host)) {
       unasked({ error_code: "HTTP_" + status, error_message: origin + pathname });
     }
   }

@@ -44,7 +44,8 @@ if (!isCopy) page.sillok = api;
 if (dataset["key"] || dataset["debug"] != null) {
   const { appName, appVersion, ...given } = dataset;
   const options: Record<string, unknown> = {
-    url: new URL(script!.src).origin,
+    // Of a script within the page there is none.
+    url: quietly(() => new URL(script!.src).origin),
     context: { app_name: appName, app_version: appVersion },
   };
   if (given["debug"] == "") given["debug"] = "true";

@@ -1,7 +1,8 @@
 import { on, quietly } from "./guard";
 
-/** Do it once somebody sees the page: a browser may prepare one that nobody ever opens. */
-export const seen = (work: () => void): unknown =>
-  (document as { prerendering?: boolean }).prerendering
-    ? on("prerenderingchange", work, document, { once: true })
-    : quietly(work);
+/** Whether a browser prepares the page, which nobody may ever open. */
+export const isAhead = (): unknown => (document as { prerendering?: boolean }).prerendering;
+
+/** Do it once somebody sees the page. */
+export const seen = (work: () => unknown): unknown =>
+  isAhead() ? on("prerenderingchange", work, document, { once: true }) : quietly(work);

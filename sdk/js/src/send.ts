@@ -7,7 +7,7 @@
  */
 import { client, clientOf, drop, eventKey, giveUp, instanceKey, instanceOf, save } from "./client";
 import { note, quietly, warn } from "./guard";
-import { json } from "./json";
+import { json, parse } from "./json";
 import { options } from "./options";
 import { forget, keys, named, queue, read, recall, write } from "./store";
 import { bytes } from "./text";
@@ -73,12 +73,11 @@ const post: Transport = async (body) => {
       isPlain = true;
       return post(body);
     }
-    if (status == 200) {
-      // Whatever else somebody says, on the way here, is no answer.
-      const { receipt, rejected } = await answer.json();
-      return [receipt && typeof receipt == "string" ? 200 : 0, 0, rejected];
-    }
-    return [status, +answer.headers.get("Retry-After")!];
+    const text = await answer.text();
+    const { receipt, rejected, error } = quietly(() => parse(text)) ?? {};
+    // Whatever else somebody says, on the way here, is no answer.
+    const isOurs = status == 200 ? receipt && typeof receipt == "string" : status != 400 || error || !text;
+    return [isOurs ? status : 0, +answer.headers.get("Retry-After")!, rejected];
   } catch {
     // Perhaps the preflight that a compressed body needs did not get through, or the page has other such requests.
     isPlain = !isPlain;
@@ -159,7 +158,7 @@ const sendAll = async (): Promise<boolean> => {
       isOwed = false;
       const sent = list.splice(0, count);
       sent.forEach(forget);
-      quietly(() => rejected!.forEach(({ index, code, message }) => refused(sent[index]!, code, message)));
+      quietly(() => rejected!.forEach((entry) => quietly(() => refused(sent[entry.index]!, entry))));
     } else if (isBad && count > 1) {
       limit = count >> 1;
     } else if (isBad && count) {
@@ -169,8 +168,8 @@ const sendAll = async (): Promise<boolean> => {
     } else if (isGone && !status) {
       return false;
     } else {
-      const ms = retryAfterS
-        ? retryAfterS * 1e3
+      const ms = retryAfterS! >= 1
+        ? retryAfterS! * 1e3
         : /40[13]/.test(status as never)
           ? REFUSED_MS
           : Math.min(BACKOFF_MAX_MS, 1e3 * 2 ** failures++);
@@ -180,7 +179,7 @@ const sendAll = async (): Promise<boolean> => {
 };
 
 /** Count an event that the collector has kept among the refused: it is in nobody's table. */
-const refused = (key: string, code: string, message?: string): void => {
+const refused = (key: string, { code, message }: Rejected): void => {
   warn("rejected: " + code, message);
   drop(clientOf(key), "rejected");
 };
@@ -200,7 +199,7 @@ const batchOf = (list: string[], ids: string[], count: number, size: number): Ba
     if (values[0] && (size < 0 || values.length == count || clientOf(key) != id)) break;
     values.push(value);
   }
-  const clients = [...new Set(ids.concat(id ?? []))].map((id) => {
+  const clients = (id && !ids.includes(id) ? [...ids, id] : ids).map((id) => {
     const { context, ...figures } = instanceOf(id);
     const { platform, app_version } = context;
     const begin = eventKey(id);

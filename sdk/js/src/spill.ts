@@ -15,7 +15,7 @@ export const spill = (): void => {
   // Whether anything can be there: an earlier page may have left something.
   let isUsed: unknown = true;
   let database: Promise<IDBDatabase> | undefined;
-  const here = new Set<string>();
+  const here: Record<string, boolean> = {};
   /** Work on the events, in the order of the calls; return whether it is done, which without IndexedDB it is not. */
   const on = async (work: (events: IDBObjectStore) => unknown): Promise<unknown> => {
     try {
@@ -31,10 +31,10 @@ export const spill = (): void => {
   };
   useOverflow({
     put(key, value) {
-      isUsed = here.add(key);
+      isUsed = here[key] = true;
       on((events) => events.put(value, key)).then((done) => done && unload(key));
     },
-    remove: (key) => here.delete(key) && on((events) => events.delete(key)),
+    remove: (key) => here[key] && !(here[key] = false) && on((events) => events.delete(key)),
     async fetch() {
       if (!isUsed) return;
       isUsed = false;
@@ -43,7 +43,7 @@ export const spill = (): void => {
         const values = events.getAll(null, FETCHED);
         values.onsuccess = () =>
           (keys.result as string[]).forEach((key, i) => {
-            isUsed = here.add(key);
+            isUsed = here[key] = true;
             load(key, values.result[i]);
           });
       });

@@ -16,7 +16,9 @@ const CHARACTERS_MAX = 5e5;
 const YEAR_S = 3e7;
 
 const disk = quietly(() => localStorage);
-const memory = new Map<string, string>();
+// Not a `Map`, under which name old pages have things of their own.
+const memory: Record<string, string> = Object.create(null);
+let loaded = 0;
 let held = 0;
 
 /** Where more fits than localStorage takes, and later than at once. */
@@ -33,21 +35,21 @@ export const useOverflow = (found: Overflow): void => {
 
 export const named = (key: string): string => options.name + ":" + key;
 
-export const read = (key: string): string | null | undefined => memory.get(key) ?? quietly(() => disk!.getItem(key));
+export const read = (key: string): string | null | undefined => memory[key] ?? quietly(() => disk!.getItem(key));
 
 /** Return whether the browser has it; otherwise it is in memory. */
 export const write = (key: string, value: string): boolean =>
   quietly(() => {
     disk!.setItem(key, value);
-    memory.delete(key);
+    unload(key);
     return true;
-  }) ?? !memory.set(key, value);
+  }) ?? !load(key, value);
 
 /** The same, and what is in memory goes on to the overflow. */
 export const store = (key: string, value: string): unknown => write(key, value) || overflow?.put(key, value);
 
 export const forget = (key: string): void => {
-  memory.delete(key);
+  unload(key);
   overflow?.remove(key);
   quietly(() => disk!.removeItem(key));
 };
@@ -55,14 +57,20 @@ export const forget = (key: string): void => {
 /** Keep an event; return whether there was room. */
 export const keep = (key: string, value: string): unknown =>
   ((held += value.length) < CHARACTERS_MAX && write(key, value)) ||
-  (load(key, value), memory.size > options.queueMax ? !memory.delete(key) : (overflow?.put(key, value), key));
+  (load(key, value), loaded > options.queueMax ? unload(key) : (overflow?.put(key, value), key));
 
-export const load = (key: string, value: string): unknown => memory.set(key, value);
-export const unload = (key: string): unknown => memory.delete(key);
+export const load = (key: string, value: string): unknown => {
+  if (!(key in memory)) loaded++;
+  return (memory[key] = value);
+};
+export const unload = (key: string): void => {
+  if (key in memory) loaded--;
+  delete memory[key];
+};
 
 /** Return every key that begins so, in order. `Object.keys` would look at every value. */
 export const keys = (begin: string): string[] =>
-  [...memory.keys(), ...Object.getOwnPropertyNames(disk ?? {})].filter((key) => key.startsWith(begin)).sort();
+  [memory, disk ?? {}].flatMap(Object.getOwnPropertyNames).filter((key) => key.startsWith(begin)).sort();
 
 /** Return the keys of waiting events and of instances; when no event waits, some that did not fit are fetched first. */
 export const queue = async (): Promise<[events: string[], instances: string[]]> => {

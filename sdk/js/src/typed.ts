@@ -6,6 +6,7 @@
  */
 import type { EventFields } from "./client";
 import { note, quietly, warn } from "./guard";
+import { flagOf, isNamed, numberOf } from "./kinds";
 import { isNobody } from "./nobody";
 import { clean, cut, whole } from "./text";
 
@@ -15,24 +16,27 @@ const OTHER = /^(time|step_position|screen_(width|height)|checkbox_checked|props
 const ID = /^(session|anonymous|customer)_/;
 // Ours to give.
 const OURS = /^(event_id|event_type|seq|client_id)$/;
-const RANGES: Record<string, [least: number, most: number]> = { time: [0, 8.64e15], step_position: [1, 999] };
-const PIXELS: [number, number] = [0, 1e6];
+// The rest are pixels.
+const MOST: Record<string, number> = { time: 8.64e15, step_position: 999 };
+const PIXELS_MAX = 1e6;
 const REPORTED_MAX = 64;
+
+const isField = (name: string): boolean => TEXT.test(name) || OTHER.test(name);
 
 /** Return the value as the field has it; null is nobody, and nothing what cannot be. */
 const fitted = (name: string, given: unknown): unknown => {
-  if (name == "props") return typeof given == "object" && !Array.isArray(given) ? { ...given } : undefined;
+  if (name == "props") return isNamed(given) ? { ...given } : undefined;
   // A boxed text, a date.
   const value = Object(given) === given ? (given as object).valueOf() : given;
   if (Object(value) === value || (typeof value == "number" && !isFinite(value))) return;
   // Of a symbol this throws.
   const text = value + "";
-  if (name == "checkbox_checked") return /^(true|1|on)$/i.test(text) || (/^(false|0|off)$/i.test(text) ? false : undefined);
+  if (name == "checkbox_checked") return flagOf(text);
   if (OTHER.test(name)) {
+    const isStep = name == "step_position";
     // Pixels and milliseconds have fractions on some devices; a step has none.
-    const number = typeof value == "boolean" || !text.trim() ? NaN : name == "step_position" ? +text : Math.round(+text);
-    const [least, most] = RANGES[name] ?? PIXELS;
-    return number >= least && number <= most && number % 1 == 0 ? number : undefined;
+    const number = isStep ? numberOf(value) : Math.round(numberOf(value));
+    return number >= +isStep && number <= (MOST[name] ?? PIXELS_MAX) && number % 1 == 0 ? number : undefined;
   }
   if (name == "platform") return /^(web|android|ios|server)$/i.test(text) ? text.toLowerCase() : undefined;
   // A report with a longer one is refused.
@@ -47,14 +51,15 @@ const fitted = (name: string, given: unknown): unknown => {
 export const typed = (given: unknown): EventFields => {
   const found: Record<string, unknown> = {};
   const rest: [string, unknown][] = [];
-  if (given && typeof given != "object") warn("fields are an object");
+  if (given && !isNamed(given)) warn("fields are an object");
   else
     for (const name of quietly(() => Object.keys(given ?? {})) ?? []) {
       const value = quietly(() => (given as typeof found)[name]);
       if (value == null || OURS.test(name)) continue;
-      if (!TEXT.test(name) && !OTHER.test(name)) {
+      if (!isField(name)) {
         // `pageCode` for `page_code`.
-        note("no field, goes to props: " + name);
+        const near = name.replace(/([a-z])(?=[A-Z])|\W/g, "$1_").toLowerCase();
+        note("no field, goes to props: " + name + (isField(near) ? ", but " + near : ""));
         rest.push([name, value]);
       } else {
         const fit = quietly(() => fitted(name, value));

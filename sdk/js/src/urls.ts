@@ -13,7 +13,7 @@ export const plainUrl = (url: string): string =>
     .replace(NO_ROUTE, "")
     // The root of a router in the fragment is the page itself.
     .replace(/#!?\/?$/, "")
-    .replace(PAIR, (all, before, name) => (KEPT.test(name) || options.queryNames?.includes(name) ? all : before));
+    .replace(PAIR, (all, before, name) => (KEPT.test(name) || options.queryNames.includes(name) ? all : before));
 
 let href: string;
 let plain: string;

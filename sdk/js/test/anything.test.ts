@@ -46,6 +46,55 @@ afterEach(() => {
   document.body.innerHTML = "";
 });
 
+// First: the listeners of every page of this file stay, and would all hear it.
+it("every listener takes every event, with every kind of target", async () => {
+  document.body.innerHTML = `<button id=b>매수<!--c--></button><input type=checkbox id=box>
+    <svg><a id=svg href="/orders?token=7"><text>주문</text></a></svg>`;
+  const registered: [string, EventTarget][] = [];
+  const restore: (() => void)[] = [];
+  for (const target of [window, document] as EventTarget[]) {
+    const add = target.addEventListener.bind(target);
+    const { addEventListener } = target;
+    target.addEventListener = ((type: string, ...more: [any]) => {
+      registered.push([type, target]);
+      add(type, ...more);
+    }) as typeof addEventListener;
+    restore.push(() => (target.addEventListener = addEventListener));
+  }
+  const navigation = new EventTarget();
+  (window as any).navigation = navigation;
+  const s = await load({ flushMs: 9e5 });
+  for (const part of [s.masks, s.spill, s.gzip, s.network, s.bridge, s.campaigns, s.pages, s.clicks, s.sights, s.errors, s.requests, s.exits]) part();
+  for (const back of restore) back();
+  expect(registered.map(([type]) => type)).toEqual(
+    expect.arrayContaining(["pagehide", "visibilitychange", "online", "popstate", "hashchange", "pageshow", "click", "change", "error", "unhandledrejection"]),
+  );
+  const button = document.querySelector("#b")!;
+  const targets: EventTarget[] = [window, document, document.body, button, button.firstChild!, button.lastChild!, document.querySelector("#svg text")!, document.createTextNode("x")];
+  const kinds = ["undefined", "null", "one", "text", "symbol", "object", "bare", "trap", "texts", "throwing"].map((name) => VALUES[name]);
+  for (const type of new Set(registered.map(([type]) => type))) {
+    for (const target of targets) {
+      for (const value of kinds) {
+        const event = new CustomEvent(type, { bubbles: true, composed: true, detail: value });
+        for (const name of ["error", "message", "reason", "persisted", "filename", "composedPath"]) {
+          if (value !== undefined) Object.defineProperty(event, name, { value, configurable: true });
+        }
+        target.dispatchEvent(event);
+      }
+    }
+  }
+  for (const value of Object.values(VALUES)) {
+    navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: value }));
+    navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: { url: value } }));
+    for (const { callback } of observers) {
+      for (const found of [[value], [{ target: value, isIntersecting: true }]]) callback(found);
+    }
+  }
+  delete (window as any).navigation;
+  await pass(1_000);
+  expect(thrown.filter((found) => Object.values(VALUES).every((value) => value !== found))).toEqual([]);
+});
+
 const CALLS = ["track", "pageView", "click", "checkbox", "popup", "tab", "step", "search", "login", "logout", "error", "exit", "identify"];
 const OTHERS = ["reset", "set", "flush", "optIn", "optOut", "sessionId", "init"];
 
@@ -138,54 +187,6 @@ const quiet = async (work: () => unknown): Promise<boolean> => {
   if (found === VALUES["promise"]) await found;
   return true;
 };
-
-it("every listener takes every event, with every kind of target", async () => {
-  document.body.innerHTML = `<button id=b>매수<!--c--></button><input type=checkbox id=box>
-    <svg><a id=svg href="/orders?token=7"><text>주문</text></a></svg>`;
-  const registered: [string, EventTarget][] = [];
-  const restore: (() => void)[] = [];
-  for (const target of [window, document] as EventTarget[]) {
-    const add = target.addEventListener.bind(target);
-    const { addEventListener } = target;
-    target.addEventListener = ((type: string, ...more: [any]) => {
-      registered.push([type, target]);
-      add(type, ...more);
-    }) as typeof addEventListener;
-    restore.push(() => (target.addEventListener = addEventListener));
-  }
-  const navigation = new EventTarget();
-  (window as any).navigation = navigation;
-  const s = await load({ flushMs: 9e5 });
-  for (const part of [s.masks, s.spill, s.gzip, s.network, s.bridge, s.campaigns, s.pages, s.clicks, s.sights, s.errors, s.requests, s.exits]) part();
-  for (const back of restore) back();
-  expect(registered.map(([type]) => type)).toEqual(
-    expect.arrayContaining(["pagehide", "visibilitychange", "online", "popstate", "hashchange", "pageshow", "click", "change", "error", "unhandledrejection"]),
-  );
-  const button = document.querySelector("#b")!;
-  const targets: EventTarget[] = [window, document, document.body, button, button.firstChild!, button.lastChild!, document.querySelector("#svg text")!, document.createTextNode("x")];
-  const kinds = ["undefined", "null", "one", "text", "symbol", "object", "bare", "trap", "texts", "throwing"].map((name) => VALUES[name]);
-  for (const type of new Set(registered.map(([type]) => type))) {
-    for (const target of targets) {
-      for (const value of kinds) {
-        const event = new CustomEvent(type, { bubbles: true, composed: true, detail: value });
-        for (const name of ["error", "message", "reason", "persisted", "filename", "composedPath"]) {
-          if (value !== undefined) Object.defineProperty(event, name, { value, configurable: true });
-        }
-        target.dispatchEvent(event);
-      }
-    }
-  }
-  for (const value of Object.values(VALUES)) {
-    navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: value }));
-    navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: { url: value } }));
-    for (const { callback } of observers) {
-      for (const found of [[value], [{ target: value, isIntersecting: true }]]) callback(found);
-    }
-  }
-  delete (window as any).navigation;
-  await pass(1_000);
-  expect(thrown.filter((found) => Object.values(VALUES).every((value) => value !== found))).toEqual([]);
-});
 
 it.each<[string, unknown, string, string]>([
   ["a text", "주문 실패 900101-1234567", "Error", "주문 실패 [rrn]"],

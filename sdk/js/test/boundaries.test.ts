@@ -3,7 +3,7 @@ import { isOurs } from "../src/exits";
 import { options } from "../src/options";
 
 afterEach(() => {
-  options.cookieDomain = undefined;
+  options.cookieDomain = "";
   vi.unstubAllGlobals();
 });
 
