@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -18,12 +17,13 @@ from sillok_sdk.ids import Ids
 from sillok_sdk.instance import Heirs, Instance, Turns, described, left_at_the_end
 from sillok_sdk.queue import Queue
 from sillok_sdk.scope import Block, Scope
-from sillok_sdk.settings import Settings, checked_settings
+from sillok_sdk.settings import Settings, checked_folder, checked_settings
 from sillok_sdk.transport import HttpTransport, Transport
 from sillok_sdk.trouble import Troubles, show
 from sillok_sdk.wire import Envelope, request_headers
 
 if TYPE_CHECKING:
+    import os
     import ssl
 
     from typing_extensions import Unpack
@@ -70,7 +70,7 @@ class Events:
         replaces HTTP; `url` is then only a name. Raises `SettingError`, or `FieldError` for an unknown key of
         `context`.
         """
-        given: dict[str, Any] = {**locals(), "folder": None if folder is None else os.fspath(folder)}
+        given: dict[str, Any] = {**locals(), "folder": None if folder is None else checked_folder(folder)}
         self._settings = checked_settings(Settings(**{name: given[name] for name in Settings._fields}))
         self._headers = request_headers(write_key)
         self._url = url
@@ -141,6 +141,8 @@ class Events:
             named["event_name"] = event_name if type(event_name) is str else fitted("event_name", str, event_name)
         except ValueError as error:
             raise FieldError(f"track: event_name {error}") from None
+        except Exception as error:  # noqa: BLE001  a caller's value may raise anything
+            raise FieldError(f"track: event_name raised {type(error).__name__}") from None
         return self._add("custom", cast("EventFields", named))
 
     def context(self, **fields: Unpack[ContextFields]) -> Block:
@@ -252,8 +254,9 @@ class Events:
         try:
             told = described(client_id, self._context)
             return DurableQueue(settings, Journal.create(folder, client_id, settings.journal_bytes_max, told))
-        except OSError as error:
-            raise SettingError(f"folder: no journal can be made in {folder}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no path"
+            raise SettingError(f"folder: no journal can be made in {folder!r}: {why}") from error
 
     def _leave_out(self, place: str, name: str, why: str) -> None:
         self._left_out[name] = self._left_out.get(name, 0) + 1

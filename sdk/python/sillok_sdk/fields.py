@@ -139,8 +139,13 @@ def checked_context(fields: Mapping[str, Any], leave_out: LeaveOut) -> Dict[str,
 
 def fitting(fields: Mapping[str, Any], kinds: Kinds, leave_out: LeaveOut, place: str) -> Dict[str, Any]:
     """Return the fields with each value made into what the field is, or left out."""
-    found = {}
-    for name, value in fields.items():
+    found: Dict[str, Any] = {}
+    try:
+        given = list(fields.items())
+    except Exception as error:  # noqa: BLE001  likewise
+        leave_out(place, place, f"raised {type(error).__name__}")
+        return found
+    for name, value in given:
         kind = kinds.get(name) if isinstance(name, str) else None
         if kind is None:
             raise FieldError(f"{place} has no field {name!r}{_suggestion(str(name), kinds)}")

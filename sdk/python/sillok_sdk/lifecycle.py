@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def close_at_child_exit() -> None:
 
 def _close_all() -> None:
     for client in list(_open):
-        client.end()
+        # What goes wrong in one, a transport of the program's own perhaps, must not cost another its events.
+        with suppress(Exception):
+            client.end()
 
 
 def _begin_again() -> None:

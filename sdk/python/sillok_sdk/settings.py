@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from sillok_sdk.errors import SettingError
 
 BATCH_EVENTS_MAX = 1_000  # the collector answers 413 above it
 BATCH_BYTES_MAX = 8 * 1024 * 1024  # the collector answers 413 above it, decompressed
+NUMBER_MAX = 2**53  # what is beyond has no seconds
 ON_FULL = ("drop_new", "block", "spill")
 
 
@@ -52,7 +54,7 @@ def checked_settings(settings: Settings) -> Settings:
     for name, value in settings._asdict().items():
         if name in ("on_full", "folder", "debug") or (name == "gzip_bytes_min" and value is None):
             continue
-        if type(value) is not int or value < (0 if name == "gzip_bytes_min" else 1):
+        if type(value) is not int or not (0 if name == "gzip_bytes_min" else 1) <= value <= NUMBER_MAX:
             raise SettingError(f"{name} must be a positive whole number")
     if settings.batch_events > BATCH_EVENTS_MAX:
         raise SettingError(f"batch_events must be at most {BATCH_EVENTS_MAX}: the collector takes no more")
@@ -63,6 +65,17 @@ def checked_settings(settings: Settings) -> Settings:
     if settings.on_full == "spill" and settings.folder is None:
         raise SettingError("on_full: spill needs a folder to spill to")
     return settings
+
+
+def checked_folder(folder: str | os.PathLike[str]) -> str:
+    """Return the folder's path as text, or raise `SettingError`."""
+    try:
+        path = os.fspath(folder)
+    except TypeError:
+        path = None
+    if not isinstance(path, str) or not path:
+        raise SettingError("folder must be the path of a folder")
+    return path
 
 
 def checked_write_key(write_key: str) -> str:

@@ -134,9 +134,9 @@ class HttpTransport:
 
 
 def retry_after_s(retry_after: str | None) -> float | None:
-    """Return the positive seconds of a `Retry-After`, or `None`."""
+    """Return the seconds of a `Retry-After`, or `None`: less than one is no pause."""
     try:
         seconds = float(retry_after or "")
     except ValueError:
         return None
-    return seconds if 0 < seconds < float("inf") else None
+    return seconds if 1 <= seconds < float("inf") else None

@@ -71,11 +71,13 @@ def read_answer(text: bytes) -> dict[str, Any]:
 def order(status: int, text: bytes, told: Mapping[str, Any]) -> Order:
     """Return what an answer asks for. Only a 200 with our receipt is success: no other 2xx promises anything.
 
-    A captive portal, a sign-in page and a block page answer 200 or 400 as well, with a text of their own: nobody has
-    the events, and nothing is wrong with them. A 413 is obeyed whoever gives it, for a proxy has limits too.
+    A captive portal, a sign-in page, a block page and a gateway answer 200 or 400 as well, with a text of their own:
+    nobody has the events, and nothing is wrong with them. A 413 is obeyed whoever gives it, for a proxy has limits too.
     """
     asked = _ORDERS.get(status, Order.RETRY)
-    is_ours = bool(told.get("receipt")) if asked is Order.DONE else bool(told) or not text.strip()
+    receipt = told.get("receipt")
+    is_acknowledged = isinstance(receipt, str) and bool(receipt)
+    is_ours = is_acknowledged if asked is Order.DONE else "error" in told or bool(receipt) or not text.strip()
     return Order.RETRY if status in _FORGETTING and not is_ours else asked
 
 

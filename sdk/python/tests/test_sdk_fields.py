@@ -333,6 +333,41 @@ def test_a_custom_event_needs_its_name(client):
             client.track(value)
 
 
+class Raising(dict):
+    """What a framework's proxy is outside of its request."""
+
+    def items(self):
+        raise RuntimeError
+
+    keys = __iter__ = __str__ = __len__ = items
+
+
+def test_a_value_that_raises_costs_no_event():
+    value = Raising(a=1)
+
+    def doing(client):
+        for name in EVENT_KINDS:
+            assert client.click(**{name: value})
+        with pytest.raises(FieldError, match="event_name"):
+            client.track(value)
+        with client.context(props=value, page_code=value):
+            assert client.click()
+
+    assert len(events_of(doing)) == len(EVENT_KINDS) + 1
+
+
+@pytest.mark.parametrize("folder", [7, True, [], {}, b"x", "", "a\0b", "\ud83d", object()])
+def test_what_is_no_folder_is_a_wrong_setting(folder):
+    with pytest.raises(SettingError, match="folder"):
+        Client("nowhere", "k", transport=Nowhere(), folder=folder)
+
+
+def test_numbers_without_seconds_are_wrong_settings():
+    for name in ("flush_interval_ms", "close_timeout_ms", "batch_bytes"):
+        with pytest.raises(SettingError, match=name):
+            Client("nowhere", "k", transport=Nowhere(), **{name: 10**400})
+
+
 def test_fields_are_keywords_only():
     for method in METHODS:
         assert [p.kind.name for p in inspect.signature(getattr(Client, method)).parameters.values()][1:] == [

@@ -300,6 +300,7 @@ PORTAL = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome
     [
         *(PORTAL, b"", b" ", b"OK", b"null", b"[]", b"{}", b'""', b"0", b"\xff\xfe", b"[" * 100_000, b'{"receipt":'),
         *(b'{"receipt":""}', b'{"receipt":null}', b'{"status":"ok"}', b'{"accepted":3,"rejected":[]}', b'["receipt"]'),
+        *(b'{"receipt":true}', b'{"receipt":1}', b'{"receipt":["r"]}', b'{"receipt":{"id":"r"}}', b"\x1f\x8b\x08\x00"),
         *(b'{"error":{"code":"login_required"}}', b'"receipt"', b'{"rejected":[{"receipt":"r"}]}'),
     ],
 )
@@ -311,7 +312,7 @@ def test_a_200_of_somebody_else_is_an_outage(text):
     assert rig.queue.figures() == (3, 0, {})
 
 
-@pytest.mark.parametrize("text", [PORTAL, b"Bad Request", b"[]", b'"blocked"'])
+@pytest.mark.parametrize("text", [PORTAL, b"Bad Request", b"[]", b'"blocked"', b"{}", b'{"message":"Bad Request"}'])
 def test_a_block_page_s_400_does_not_throw_events_away(text):
     rig = Rig((400, None, text), (400, None, text), 200)
     assert [rig.step().seconds for _ in range(3)] == [0.5, 1.0, 0]
