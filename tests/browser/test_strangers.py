@@ -1,13 +1,16 @@
 """Whoever answers, whatever a page has on its prototypes, and however often it includes us: nothing is lost, nothing twice."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+import collector_server
 from tests.browser.conftest import World, eventually, ready
 from tests.browser.test_faults import QUIET, judge, track
 
+SERVED: Final = Path(collector_server.__file__).parent / "static"
 PORTAL = "<!doctype html><title>Wi-Fi</title><form action=/login>"
 # What libraries of their time put on every page's prototypes, enumerable; in the words of this test, not in theirs.
 OLD_LIBRARY = """<script>
@@ -207,3 +210,16 @@ def test_a_host_of_another_firm_is_an_exit(world: World) -> None:
         page.evaluate(f"location.href = 'http://{host}:{port}/next'")
         page.wait_for_url(f"http://{host}:{port}/next")
     assert [row["event_type"] for row in world.wait_for(1)] == ["exit"]
+
+
+def test_a_script_written_into_the_page_of_an_old_library_starts(world: World) -> None:
+    """There it has no address of its own; and the `Map` is the page's, as the textbooks had it before browsers did."""
+    before = "<script>real = Map; Map = function () { this.items = {} }; Map.prototype.put = () => {}</script>"
+    # The test's driver needs the browser's.
+    after = "<script>Map = real</script>"
+    script = (SERVED / "sillok.js").read_text(encoding="utf-8")
+    data = f'data-key="{world.key}" data-url="{world.road.url}" data-pages="off" data-exits="no"'
+    world.site.add("/", "<body>", f"{before}<script {data}>{script}</script>{after}")
+    page = world.open(world.visitor())
+    page.evaluate("for (let i = 0; i < 5; i++) sillok.track('did'); sillok.flush()")
+    judge(world, 5)

@@ -21,7 +21,7 @@ const LINK = ":is(a,area)[href]:not([target],[download])";
 /** Whether an address is the site's own: its host, or one below it, or below the domain that shares its cookies. */
 export const isOurs = (url: string): boolean => {
   const { host, hostname } = new URL(url);
-  const domain = options.cookieDomain.replace(/^\./, "").toLowerCase();
+  const domain = options.cookieDomain?.replace(/^\./, "").toLowerCase();
   return ("." + (domain ? hostname : host)).endsWith("." + (domain || location.host.replace(/^(www|m)\.(?=.*\.)/, "")));
 };
 

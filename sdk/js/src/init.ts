@@ -16,6 +16,13 @@ const fitted = (usual: unknown, given: unknown): unknown => {
   return (typeof given == "string" ? given.split(/\s+|,(?!\d*})/) : [given].flat()).filter(Boolean);
 };
 
+/** Return the expression, or the one that a text is, for every place and not the first alone. */
+const everyOne = (given: RegExp | string): RegExp | undefined =>
+  quietly(() => {
+    const { source, flags = "" } = given as RegExp;
+    return RegExp(source ?? (given as string).trim(), "g" + flags.replace(/[gy]/g, ""));
+  });
+
 /** Begin. Later calls do nothing. */
 export const init = (given: Options): void =>
   quietly(() => {
@@ -39,10 +46,8 @@ export const init = (given: Options): void =>
       else if (fit === undefined) warn("left out: " + name);
       else options[name] = fit as never;
     }
-    for (const name of unknown) {
-      const near = Object.keys(options).find((known) => known.toLowerCase() == name.replace(/[\W_]/g, "").toLowerCase());
-      note(`no such option: ${name}` + (near ? `, but ${near}` : ""));
-    }
+    if (unknown[0]) note("no such option: " + unknown);
+    options.accounts = options.accounts.flatMap((account) => everyOne(account) ?? (warn("left out: accounts"), []));
     options.url = options.url.replace(/\/$/, "");
     // It is part of the names of keys and cookies.
     options.name = encodeURIComponent(whole(options.name));

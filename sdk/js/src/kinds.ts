@@ -10,4 +10,4 @@ export const numberOf = (value: unknown): number => (typeof value != "boolean" &
 
 /** Return whether somebody says yes or no, in whatever way; nothing when he says neither. */
 export const flagOf = (value: unknown): boolean | undefined =>
-  /^(true|1|on|yes)$/i.test(value + "") || (/^(false|0|off|no)$/i.test(value + "") ? false : undefined);
+  /^(true|1|on|yes)$/i.test(value as never) || (/^(false|0|off|no)$/i.test(value as never) ? false : undefined);

@@ -76,7 +76,7 @@ const post: Transport = async (body) => {
     const text = await answer.text();
     const { receipt, rejected, error } = quietly(() => parse(text)) ?? {};
     // Whatever else somebody says, on the way here, is no answer.
-    const isOurs = status == 200 ? receipt && typeof receipt == "string" : status != 400 || error || !text;
+    const isOurs = status == 200 ? receipt && typeof receipt == "string" : status != 400 || error || receipt || !text;
     return [isOurs ? status : 0, +answer.headers.get("Retry-After")!, rejected];
   } catch {
     // Perhaps the preflight that a compressed body needs did not get through, or the page has other such requests.

@@ -13,9 +13,7 @@ it("says on the console what was recorded, sent, refused and ignored, when asked
   sillok.track("a");
   const all = said.join("\n");
   for (const part of [
-    "no such option: flushms, but flushMs",
-    "no such option: batch_events, but batchEvents",
-    "no such option: nscript\n",
+    "no such option: flushms,batch_events,nscript\n",
     "begun already",
     "goes to props: pageCode, but page_code",
     "goes to props: page-name, but page_name",

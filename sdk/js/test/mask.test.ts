@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { masked, masks } from "../src/mask";
+import { masked } from "../src/mask";
 import { options } from "../src/options";
 
 describe("personal numbers", () => {
@@ -50,11 +50,9 @@ describe("personal numbers", () => {
   });
 
   it("masks the firm's own account numbers", () => {
-    options.accounts = [/\d{8}-\d{2}/, "[a-z]{2}\\d{5,6}"];
-    masks();
-    expect(masked("계좌 12345678-01 12345678-02 ab12345")).toBe("계좌 [account] [account] [account]");
+    options.accounts = [/\d{8}-\d{2}/g];
+    expect(masked("계좌 12345678-01 12345678-02")).toBe("계좌 [account] [account]");
     options.accounts = [];
-    masks();
   });
 
   it("does not take quadratic time, which would be minutes here", { timeout: 60_000 }, () => {
