@@ -256,7 +256,7 @@ class Events:
             return DurableQueue(settings, Journal.create(folder, client_id, settings.journal_bytes_max, told))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it is no path"
-            raise SettingError(f"folder: no journal can be made in {folder!r}: {why}") from error
+            raise SettingError(f"folder: no journal can be made in {folder}: {why}") from error
 
     def _leave_out(self, place: str, name: str, why: str) -> None:
         self._left_out[name] = self._left_out.get(name, 0) + 1

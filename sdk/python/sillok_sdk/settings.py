@@ -9,7 +9,7 @@ from sillok_sdk.errors import SettingError
 
 BATCH_EVENTS_MAX = 1_000  # the collector answers 413 above it
 BATCH_BYTES_MAX = 8 * 1024 * 1024  # the collector answers 413 above it, decompressed
-NUMBER_MAX = 2**53  # what is beyond has no seconds
+NUMBER_MAX = 2**63 - 1  # what is far beyond has no seconds
 ON_FULL = ("drop_new", "block", "spill")
 
 
