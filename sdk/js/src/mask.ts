@@ -10,16 +10,16 @@ import { useMask } from "./text";
 
 const all = (pattern: string): RegExp => RegExp(pattern, "g");
 
-const SEP = "([ +]{0,4}[.-][ +]{0,4}|[ +]{1,4})";
-const BEHIND = `(\\)${SEP}?|${SEP})`;
+const SEP = "(?:[ +]{0,4}[.-][ +]{0,4}|[ +]{1,4})";
+const BEHIND = `(?:\\)${SEP}?|${SEP})`;
 const LINE = `\\d{3,4}${SEP}?\\d{4}`;
-const DIRECT = `(1[016-9]|70|50[2-8])${BEHIND}?${LINE}`;
-const ZERO = `(${SEP}?\\(0\\)${SEP}?|${SEP}?\\(?0?)`;
-const ABROAD = `\\(?(\\+ ?|00 ?)82\\)?${ZERO}`;
-const DAY = "(0[1-9]|[12]\\d";
-const MONTH = "(0[1-9]|1[0-2])";
+const DIRECT = `(?:1[016-9]|70|50[2-8])${BEHIND}?${LINE}`;
+const ZERO = `(?:${SEP}?\\(0\\)${SEP}?|${SEP}?\\(?0?)`;
+const ABROAD = `\\(?(?:\\+ ?|00 ?)82\\)?${ZERO}`;
+const DAY = "(?:0[1-9]|[12]\\d";
+const MONTH = "(?:0[1-9]|1[0-2])";
 const DASH = " ?- ?";
-const FOURS = `([3-69]\\d{3}|2(2(2[1-9]|[3-9]\\d)|[3-6](00|1[3-9]|[2-9]\\d)|7(00|1[3-9]|20)))(${SEP}?\\d{4}){2}${SEP}?`;
+const FOURS = `(?:[3-69]\\d{3}|2(?:2(?:2[1-9]|[3-9]\\d)|[3-6](?:00|1[3-9]|[2-9]\\d)|7(?:00|1[3-9]|20)))(?:${SEP}?\\d{4}){2}${SEP}?`;
 
 const LABELS = "([\\p{L}\\p{N}-]{1,63}\\.)+";
 const WIDE_TOP = "([cC][oO][mM]?|[nN][eE][tT]|[oO][rR][gG]|[kK][rR]|[jJ][pP]|[iI][oO])(?![a-z])";
@@ -31,13 +31,9 @@ const EMAIL = RegExp(
   "gu",
 );
 const MACHINE =
-<<<<<<< HEAD
   /(^|[^a-z\d]|\b0x)([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}|(?=\d*[a-f])[\da-f]{16,})(?![a-z\d])/gi;
-=======
-  /(^|[^a-z\d])([\da-f]{8}-([\da-f]{4}-){3}[\da-f]{12}|(?=\d*[a-f])[\da-f]{16,})(?![a-z\d])/gi;
->>>>>>> 30aee8a (Browser: what each part weighs, measured, in one table)
 const RESIDENT = all(
-  `(^|\\D)(\\d\\d(${MONTH}${DAY})|(0[13-9]|1[0-2])30|(0[13578]|1[02])31)${SEP}?[1-8]\\d{6})(?!\\d)`,
+  `(^|\\D)(\\d\\d(?:${MONTH}${DAY})|(?:0[13-9]|1[0-2])30|(?:0[13578]|1[02])31)${SEP}?[1-8]\\d{6})(?!\\d)`,
 );
 const CARDS = [`${FOURS}\\d{4}${SEP}\\d{1,3}`, `${FOURS}\\d{2,7}|3\\d{3}${SEP}?\\d{6}${SEP}?\\d{4,5}`].map((card) =>
   all(`(^|\\D)(${card})(?!\\d)`),
@@ -45,10 +41,10 @@ const CARDS = [`${FOURS}\\d{4}${SEP}\\d{1,3}`, `${FOURS}\\d{2,7}|3\\d{3}${SEP}?\
 // Of each form the digits of its parts.
 const FORMS = "336|326|436|626|365|363|3623|3442|3443|427".replace(/\B\d/g, DASH + "$&").replace(/\d/g, "\\d{$&}");
 const ACCOUNT = all(
-  `(^|\\D-|[^\\d-])(?!(19|20)\\d\\d ?-|2\\d${MONTH}${DAY}|3[01]) ?-)(${FORMS}|100\\d${DASH}\\d{4}${DASH}\\d{4})(?!\\d|-\\d)`,
+  `(^|\\D-|[^\\d-])(?!(?:19|20)\\d\\d ?-|2\\d${MONTH}${DAY}|3[01]) ?-)(?:${FORMS}|100\\d${DASH}\\d{4}${DASH}\\d{4})(?!\\d|-\\d)`,
 );
 const PHONE = all(
-  `(^|\\D)(20\\d\\d[.-]02[.-]\\d{7,8})(?!\\d)|(^|\\D|(?=\\(?\\+))((${ABROAD}|\\(?0)${DIRECT}|\\(?82\\)?${ZERO}1[016-9]${BEHIND}?${LINE}|\\(?0(2|[3-6]\\d)${BEHIND}${LINE}|${ABROAD}(2|[3-6]\\d)${BEHIND}?${LINE})(?!\\d)`,
+  `(^|\\D)(20\\d\\d[.-]02[.-]\\d{7,8})(?!\\d)|(^|\\D|(?=\\(?\\+))(?:(?:${ABROAD}|\\(?0)${DIRECT}|\\(?82\\)?${ZERO}1[016-9]${BEHIND}?${LINE}|\\(?0(?:2|[3-6]\\d)${BEHIND}${LINE}|${ABROAD}(?:2|[3-6]\\d)${BEHIND}?${LINE})(?!\\d)`,
 );
 const NEAR_MS = 400 * 864e5;
 
