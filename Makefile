@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: up demo test check format bench bench-micro soak dist clean test-js
+.PHONY: up demo test check format bench bench-micro soak dist clean test-js test-peers
 
 up: $(PRODUCT) ## everything on this machine, until Ctrl-C
 	$(BIN)/sillok up
@@ -17,7 +17,10 @@ demo: $(PRODUCT) ## the same without a person: simulated visitors, cleaned rows,
 
 test: check test-js ## every test of every part
 	$(BIN)/pytest --numprocesses 3 --dist worksteal --ignore tests/browser
-	$(BIN)/pytest --numprocesses 2 tests/browser  # apart: its driver keeps an event loop of its own in the process
+	$(BIN)/pytest --numprocesses 2 -m "not peer" tests/browser  # apart: its driver keeps an event loop of its own in the process
+
+test-peers: $(READY) ## the same promises with programs of others: WebKit, and Firefox where it and geckodriver are
+	$(BIN)/pytest --numprocesses 2 -m peer tests/browser
 
 test-js: ## the browser SDK's types, sizes, built file and unit tests; npm is needed for these alone
 ifeq ($(shell command -v npm),)

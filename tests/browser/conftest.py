@@ -58,7 +58,9 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="package", params=ENGINES)
+@pytest.fixture(
+    scope="package", params=[ENGINES[0], *(pytest.param(name, marks=pytest.mark.peer) for name in ENGINES[1:])]
+)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if lacks := missing(request.param):
         pytest.skip(f"not on this machine: {lacks}")
