@@ -16,8 +16,8 @@ const SERVED = join(here, "../../collector_server/static/sillok.js");
 const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
 
 // 5,120 was wanted; DECISIONS.md has what each part weighs.
-const SCRIPT_BYTES_MAX = 10752;
-const CORE_BYTES_MAX = 5152;
+const SCRIPT_BYTES_MAX = 10850;
+const CORE_BYTES_MAX = 5200;
 const CORE = 'import { init, track } from "./src/index.ts"; init({ url: "https://c.example", key: "k" }); track("a");';
 
 const COMPRESS = { ecma: 2020, passes: 3, unsafe_arrows: true, pure_getters: true, booleans_as_integers: false };
